@@ -141,45 +141,48 @@ fn ready(child: &mut Child, data: &Path) -> Result<bool> {
 }
 
 /// Who runs the server: this user, or for root another one.
-enum Owner {
-    Own,
-    Other { user: u32, group: u32, setpriv: PathBuf },
+struct Owner {
+    other: Option<(u32, u32)>,
+    setpriv: Option<PathBuf>,
 }
 
 impl Owner {
     fn choose() -> Result<Owner> {
+        let setpriv = find_program("setpriv");
         if user_id() != Some(0) {
-            return Ok(Owner::Own);
+            return Ok(Owner { other: None, setpriv });
         }
-        let setpriv =
-            find_program("setpriv").context("setpriv is missing: install the package util-linux")?;
+        if setpriv.is_none() {
+            bail!("setpriv is missing: install the package util-linux");
+        }
         for name in ["postgres", "nobody"] {
             if let (Some(user), Some(group)) = (id("-u", name), id("-g", name)) {
-                return Ok(Owner::Other { user, group, setpriv });
+                return Ok(Owner { other: Some((user, group)), setpriv });
             }
         }
         bail!("PostgreSQL does not run as root, and there is no user postgres or nobody")
     }
 
     fn give(&self, path: &Path) -> Result<()> {
-        match self {
-            Owner::Own => Ok(()),
-            Owner::Other { user, group, .. } => {
-                chown(path, Some(*user), Some(*group)).with_context(|| path.display().to_string())
-            }
-        }
+        let Some((user, group)) = self.other else { return Ok(()) };
+        chown(path, Some(user), Some(group)).with_context(|| path.display().to_string())
     }
 
     fn command(&self, program: &Path, folder: &Path) -> Command {
-        let mut command = match self {
-            Owner::Own => Command::new(program),
-            Owner::Other { user, group, setpriv } => {
+        let mut command = match &self.setpriv {
+            Some(setpriv) => {
                 let mut command = Command::new(setpriv);
-                command.arg(format!("--reuid={user}")).arg(format!("--regid={group}"));
+                if let Some((user, group)) = self.other {
+                    command
+                        .arg(format!("--reuid={user}"))
+                        .arg(format!("--regid={group}"))
+                        .arg("--clear-groups");
+                }
                 // Ends the server also when this program is killed without a chance to clean up.
-                command.args(["--clear-groups", "--pdeathsig=INT", "--"]).arg(program);
+                command.args(["--pdeathsig=INT", "--"]).arg(program);
                 command
             }
+            None => Command::new(program),
         };
         // Nothing of the caller's PostgreSQL settings may reach the private server.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
