@@ -1,0 +1,176 @@
+//! A transaction as closures see it.
+
+use crate::value::{Row, Value};
+use crate::{Error, Result, params};
+
+/// What an engine does for a transaction.
+pub(crate) trait Connection {
+    fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64>;
+    fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>>;
+}
+
+/// One object that changed at a revision of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Revision of the account at which it changed.
+    pub rev: i64,
+    /// Kind of the object.
+    pub kind: String,
+    /// Id of the object.
+    pub object: String,
+}
+
+/// A running transaction.
+pub struct Tx<'a> {
+    connection: &'a mut dyn Connection,
+    /// Revisions raised by the closure that runs now.
+    pub(crate) raised: Vec<(String, i64)>,
+    retry: bool,
+    broken: bool,
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(connection: &'a mut dyn Connection) -> Self {
+        Self { connection, raised: Vec::new(), retry: false, broken: false }
+    }
+
+    pub(crate) fn begin(&mut self) {
+        self.raised.clear();
+        self.retry = false;
+        self.broken = false;
+    }
+
+    pub(crate) fn must_retry(&self) -> bool {
+        self.retry
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    fn noted<T>(&mut self, result: Result<T>) -> Result<T> {
+        match &result {
+            Err(Error::Serialization) => self.retry = true,
+            Err(Error::Unavailable(_) | Error::Full) => self.broken = matches!(result, Err(Error::Unavailable(_))),
+            _ => {}
+        }
+        result
+    }
+
+    /// Runs a statement; returns how many rows it touched.
+    ///
+    /// # Errors
+    /// `Unique`, or what the engine says.
+    pub fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64> {
+        let result = self.connection.execute(sql, values);
+        self.noted(result)
+    }
+
+    /// Runs a query (or a statement with `returning`).
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
+        let result = self.connection.query(sql, values);
+        self.noted(result)
+    }
+
+    /// The first row, if any.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn query_opt(&mut self, sql: &str, values: &[Value]) -> Result<Option<Row>> {
+        Ok(self.query(sql, values)?.into_iter().next())
+    }
+
+    /// The one row that must be there.
+    ///
+    /// # Errors
+    /// `Other` when there is none.
+    pub fn query_one(&mut self, sql: &str, values: &[Value]) -> Result<Row> {
+        self.query_opt(sql, values)?.ok_or_else(|| Error::Other("no row".into()))
+    }
+
+    /// Notes that an object of an account changed: raises the account's revision, which is returned.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn changed(&mut self, account: &str, kind: &str, object: &str) -> Result<i64> {
+        let row = self.query_one(
+            "insert into account_revisions (account_id, rev) values ($1, 1) \
+             on conflict (account_id) do update set rev = account_revisions.rev + 1 returning rev",
+            &params![account],
+        )?;
+        let rev: i64 = row.get(0)?;
+        self.execute(
+            "insert into account_changes (account_id, rev, kind, object_id) values ($1, $2, $3, $4)",
+            &params![account, rev, kind, object],
+        )?;
+        self.raised.push((account.to_owned(), rev));
+        Ok(rev)
+    }
+
+    /// The revision of an account as this transaction sees it.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn revision(&mut self, account: &str) -> Result<i64> {
+        let row = self.query_opt("select rev from account_revisions where account_id = $1", &params![account])?;
+        row.map_or(Ok(0), |r| r.get(0))
+    }
+
+    /// What changed in an account after `rev`, oldest first.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn changes_since(&mut self, account: &str, rev: i64, limit: i64) -> Result<Vec<Change>> {
+        let rows = self.query(
+            "select rev, kind, object_id from account_changes where account_id = $1 and rev > $2 order by rev limit $3",
+            &params![account, rev, limit],
+        )?;
+        rows.iter().map(|r| Ok(Change { rev: r.get(0)?, kind: r.get(1)?, object: r.get(2)? })).collect()
+    }
+
+    /// Takes or renews a lease until `now_ms + ttl_ms`; `None` while another holder has it. The epoch fences: it rises
+    /// with every change of holder.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn acquire_lease(&mut self, name: &str, holder: &str, now_ms: i64, ttl_ms: i64) -> Result<Option<i64>> {
+        let row = self.query_opt(
+            "insert into leases (name, holder, epoch, expires_at) values ($1, $2, 1, $4) \
+             on conflict (name) do update set holder = $2, expires_at = $4, \
+             epoch = leases.epoch + case when leases.holder = $2 then 0 else 1 end \
+             where leases.holder = $2 or leases.expires_at <= $3 returning epoch",
+            &params![name, holder, now_ms, now_ms + ttl_ms],
+        )?;
+        row.map(|r| r.get(0)).transpose()
+    }
+
+    /// A small setting of the system.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn system_value(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
+        let row = self.query_opt("select value from system_values where name = $1", &params![name])?;
+        row.map(|r| r.get(0)).transpose()
+    }
+
+    /// Sets a small setting of the system.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn set_system_value(&mut self, name: &str, value: &[u8]) -> Result<()> {
+        self.execute(
+            "insert into system_values (name, value) values ($1, $2) on conflict (name) do update set value = $2",
+            &params![name, value],
+        )?;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tx")
+    }
+}
