@@ -9,10 +9,14 @@
 pub mod base64url;
 pub mod digest;
 pub mod envelope;
+pub mod jwks;
+pub mod jws;
 pub mod rng;
 pub mod secret;
 pub mod strict_json;
 
 pub use envelope::KeyRing;
+pub use jwks::{JwkSet, VerifyingKey};
+pub use jws::{Alg, SigningKey, TokenLimits, UnverifiedToken, VerifiedToken};
 pub use rng::{Random, SystemRandom};
 pub use secret::{Secret, SecretBytes, SecretString};

@@ -60,6 +60,12 @@ pub fn token_urlsafe(rng: &dyn Random, n_bytes: usize) -> SecretString {
     SecretString::new(base64url::encode(&*bytes))
 }
 
+/// The same generator in the shape that signing functions of the library want.
+#[allow(clippy::disallowed_methods)]
+pub(crate) fn library() -> aws_lc_rs::rand::SystemRandom {
+    aws_lc_rs::rand::SystemRandom::new()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
