@@ -17,7 +17,7 @@ pub fn run(name: &str, verbose: bool) -> Result<bool> {
     }
     let workspace = Workspace::load()?;
     let mut runner = Runner::new(&workspace.target, verbose)?;
-    runner.inline("packages", |runner| packages::install(runner));
+    runner.inline("packages", |runner| packages::install(runner, &workspace.target));
     let mut build = workspace.cargo("build");
     build.args(["--bin", "avouch"]);
     if runner.run(Step::new("build", 30, Count::Step, build)) {
@@ -37,5 +37,7 @@ pub fn step(runner: &mut Runner, workspace: &Workspace, suite: &str) {
         .arg(suite)
         .current_dir(&workspace.root)
         .env("AVOUCH_BIN", workspace.binary());
-    runner.run(Step::new(format!("interop {suite}"), 15, Count::ClosingLine, command));
+    // The first run of `kube` builds an API server from source.
+    let minutes = if suite == "kube" { 30 } else { 15 };
+    runner.run(Step::new(format!("interop {suite}"), minutes, Count::ClosingLine, command));
 }

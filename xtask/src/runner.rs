@@ -53,6 +53,7 @@ pub struct Runner {
     temporary: PathBuf,
     logs: PathBuf,
     verbose: bool,
+    path: Vec<PathBuf>,
     outcomes: Vec<Outcome>,
 }
 
@@ -73,7 +74,7 @@ impl Runner {
         std::fs::create_dir_all(&logs)?;
         std::fs::create_dir(temporary.join("tmp"))?;
         std::fs::create_dir(temporary.join("home"))?;
-        Ok(Runner { cleanup, mark, temporary, logs, verbose, outcomes: Vec::new() })
+        Ok(Runner { cleanup, mark, temporary, logs, verbose, path: Vec::new(), outcomes: Vec::new() })
     }
 
     pub fn temporary(&self) -> &Path {
@@ -83,6 +84,13 @@ impl Runner {
     /// An empty home folder, for programs that keep state there.
     pub fn home(&self) -> PathBuf {
         self.temporary.join("home")
+    }
+
+    /// Later steps find the programs of this folder before those of the caller's `PATH`.
+    pub fn add_to_path(&mut self, folder: &Path) {
+        if !self.path.iter().any(|known| known == folder) {
+            self.path.push(folder.to_owned());
+        }
     }
 
     /// Runs one step and tells whether it went well.
@@ -186,6 +194,11 @@ impl Runner {
     fn prepare(&self, command: &mut Command) {
         command.stdin(Stdio::null()).process_group(0);
         command.env(MARK, &self.mark).env("TMPDIR", self.temporary.join("tmp"));
+        let given = std::env::var_os("PATH").unwrap_or_default();
+        if let Ok(path) = std::env::join_paths(self.path.iter().cloned().chain(std::env::split_paths(&given)))
+        {
+            command.env("PATH", path);
+        }
         for (name, _) in std::env::vars_os() {
             let Some(text) = name.to_str() else { continue };
             // What `cargo run` tells about this program must not reach the builds that it starts.

@@ -12,7 +12,7 @@ use std::process::Command;
 pub fn full(verbose: bool) -> Result<bool> {
     let workspace = Workspace::load()?;
     let mut runner = Runner::new(&workspace.target, verbose)?;
-    runner.inline("packages", |runner| packages::install(runner));
+    runner.inline("packages", |runner| packages::install(runner, &workspace.target));
 
     let mut build = workspace.cargo("build");
     build.arg("--all-targets");
