@@ -74,7 +74,7 @@ impl Policy {
             .iter()
             .filter(|c| c.how == How::Equals && c.key.narrowness() > 0)
             .max_by_key(|c| c.key.narrowness())
-            .map_or(Filing::NONE, |c| Filing::new(c.key, c.arg))
+            .map_or(Filing::NONE, |c| Filing::at(c.key.place(), c.arg))
     }
 }
 
@@ -86,8 +86,8 @@ impl Filing {
     /// For policies without an equality to file them under.
     pub(super) const NONE: Filing = Filing(u64::MAX);
 
-    pub(super) fn new(key: Key, value: u32) -> Self {
-        Self((key.place() as u64) << 32 | u64::from(value))
+    pub(super) fn at(key_place: usize, value: u32) -> Self {
+        Self((key_place as u64) << 32 | u64::from(value))
     }
 
     /// The place of the key; `None` for [`Self::NONE`].

@@ -34,16 +34,22 @@ enum Ask<'a> {
     Anything,
 }
 
-struct Request<'a> {
-    res: &'a ResourceAttrs,
+/// Attributes of one side of a request, and the same as the index knows them.
+struct Side<'a> {
+    attrs: &'a ResourceAttrs,
     values: Values,
-    source: Option<(&'a ResourceAttrs, Values)>,
+    /// Conditions on what is inside an instance hold where the request does not say.
+    inside: bool,
+}
+
+struct Request<'a> {
+    res: Side<'a>,
+    /// The calling service, for authorizations.
+    source: Option<Side<'a>>,
     ask: Ask<'a>,
     service: Option<usize>,
     /// Built-in roles that answer the question on this service.
     mask: u64,
-    /// Conditions on what is inside an instance hold where the request does not say.
-    inside: bool,
     now: Timestamp,
 }
 
@@ -92,7 +98,8 @@ impl Index {
     /// Whether the caller may do anything at all on or inside what `res` describes, such as a service instance. For
     /// services that answer "forbidden" and "not found" by it. Looks at all policies of the caller.
     pub fn reaches(&self, subjects: &[&str], res: &ResourceAttrs, now: Timestamp) -> bool {
-        let request = Request { inside: true, ..self.request(Ask::Anything, res, None, now) };
+        let mut request = self.request(Ask::Anything, res, None, now);
+        request.res.inside = true;
         let mut found = false;
         for subject in subjects {
             self.policies_of(subject, None, |p| found = found || self.judge(p, &request, &mut Silent));
@@ -105,7 +112,7 @@ impl Index {
         let request = self.request(Ask::Anything, res, None, now);
         let mut out: Vec<String> = Vec::new();
         for subject in subjects {
-            self.policies_of(subject, Some(&request.values), |p| {
+            self.policies_of(subject, Some(&request.res.values), |p| {
                 if self.judge(p, &request, &mut Silent)
                     && let Some(set) = self.role_sets.get(p.roles)
                 {
@@ -121,7 +128,7 @@ impl Index {
     fn decision(&self, who: Who<'_>, action: &str, res: &ResourceAttrs, now: Timestamp) -> Decision {
         let request = self.request(Ask::Action(action), res, who.source(), now);
         let mut matched: Vec<[u8; 16]> = Vec::new();
-        self.for_each(who, Some(&request.values), |p| {
+        self.for_each(who, Some(&request.res.values), |p| {
             if self.judge(p, &request, &mut Silent) {
                 matched.push(p.id);
             }
@@ -207,9 +214,8 @@ impl Index {
             (Ask::Anything, Some(s)) => (ask, s.reaching()),
             (Ask::Anything, None) => (ask, 0),
         };
-        let values = Values::new(res, &self.atoms);
-        let source = source.map(|s| (s, Values::new(s, &self.atoms)));
-        Request { res, values, source, ask, service, mask, inside: false, now }
+        let side = |attrs| Side { attrs, values: Values::new(attrs, &self.atoms), inside: false };
+        Request { res: side(res), source: source.map(side), ask, service, mask, now }
     }
 
     /// Whether one policy permits a request. The only place where policies are judged.
@@ -221,9 +227,9 @@ impl Index {
         }
         let source: &[Cond] = extra.map_or(&[], |e| &e.source);
         match &request.source {
-            Some((attrs, values)) => {
+            Some(side) => {
                 for cond in source {
-                    if !self.condition(p, *cond, attrs, values, false, visitor) {
+                    if !self.condition(p, *cond, side, visitor) {
                         return false;
                     }
                 }
@@ -233,15 +239,15 @@ impl Index {
             None => {}
         }
         for cond in &p.conds {
-            if !self.condition(p, *cond, request.res, &request.values, request.inside, visitor) {
+            if !self.condition(p, *cond, &request.res, visitor) {
                 return false;
             }
         }
         for tag in extra.map_or(&[][..], |e| &e.tags) {
-            let result = tag.holds(request.res.access_tags());
+            let result = tag.holds(request.res.attrs.access_tags());
             visitor.check(result, || {
                 let node = Reason::check("tag", result).on(tag.name.clone()).wanted(tag.op.wanted());
-                node.operator(tag.op.name().to_owned()).found(request.res.access_tags().join(" "))
+                node.operator(tag.op.name().to_owned()).found(request.res.attrs.access_tags().join(" "))
             });
             if !result {
                 return false;
@@ -260,23 +266,18 @@ impl Index {
             return false;
         }
         match extra.and_then(|e| e.rule.as_ref()) {
-            Some(rule) => rule.holds(request.res, request.now, visitor),
+            // Whether anything inside satisfies such a rule cannot be said without looking at all of it.
+            Some(rule) if request.res.inside && !rule.resource_keys().is_empty() => true,
+            Some(rule) => rule.holds(request.res.attrs, request.now, visitor),
             None => true,
         }
     }
 
-    fn condition<V: Visitor>(
-        &self,
-        p: &Policy,
-        cond: Cond,
-        res: &ResourceAttrs,
-        values: &Values,
-        inside: bool,
-        visitor: &mut V,
-    ) -> bool {
+    fn condition<V: Visitor>(&self, p: &Policy, cond: Cond, side: &Side<'_>, visitor: &mut V) -> bool {
+        let (res, values) = (side.attrs, &side.values);
         let list = || p.extra.as_ref().and_then(|e| e.lists.get(cond.arg as usize));
         let result = match cond.how {
-            _ if inside && cond.key.is_inside_instance() && !values.has(cond.key) => true,
+            _ if side.inside && cond.key.is_inside_instance() && !values.has(cond.key) => true,
             How::Equals => values.is(cond.key, cond.arg),
             How::Match => res.get(cond.key).is_some_and(|v| wildcard::matches(&self.atoms.text(cond.arg), v)),
             How::Exists => values.has(cond.key),
@@ -303,7 +304,7 @@ impl Index {
     fn grants(&self, p: &Policy, request: &Request<'_>) -> bool {
         let Some(set) = self.role_sets.get(p.roles) else { return false };
         let custom = |crn: &String| {
-            request.res.get(Key::SERVICE).is_some_and(|service| match request.ask {
+            request.res.attrs.get(Key::SERVICE).is_some_and(|service| match request.ask {
                 Ask::Action(action) => self.custom.grants(crn, service, action),
                 Ask::Anything => self.custom.reaches(crn, service),
             })
@@ -329,3 +330,6 @@ impl<'a> Who<'a> {
 fn policy_id(id: [u8; 16]) -> PolicyId {
     PolicyId::from_uuid(uuid::Uuid::from_bytes(id))
 }
+
+#[cfg(test)]
+mod tests;

@@ -212,11 +212,9 @@ impl PolicyDoc {
         for attr in &self.resource {
             let Some(key) = Key::parse(&attr.key) else { continue };
             match &attr.op {
-                Op::Equals(v) if !(v == "*" && key.is_id()) => {
-                    if !matches!(key, Key::SERVICE | Key::SERVICE_TYPE | Key::SERVICE_GROUP) {
-                        res = res.set(key, v);
-                    }
-                }
+                Op::Equals(_) if matches!(key, Key::SERVICE | Key::SERVICE_TYPE | Key::SERVICE_GROUP) => {}
+                Op::Equals(v) if v == "*" && key.is_id() => {}
+                Op::Equals(v) => res = res.set(key, v),
                 Op::Exists(false) => absent.push(key),
                 _ => {}
             }
@@ -239,7 +237,7 @@ impl PolicyDoc {
     /// roles and tags is of no meaning, a defaulted operator is filled in.
     pub fn canonical(&self) -> String {
         let mut out = String::with_capacity(256);
-        let mut attrs = |out: &mut String, attrs: &[Attr]| {
+        let attrs = |out: &mut String, attrs: &[Attr]| {
             let mut sorted: Vec<&Attr> = attrs.iter().collect();
             sorted.sort();
             for a in sorted {

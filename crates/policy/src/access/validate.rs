@@ -217,3 +217,6 @@ fn roles(doc: &PolicyDoc, catalogue: &Catalogue, custom: &CustomRoles) -> Result
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
