@@ -1,0 +1,211 @@
+//! Settings: one TOML file, every key also an environment variable `AVOUCH_…`; unknown keys are errors.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address to listen on. Another address than loopback needs TLS or `insecure_http`.
+    pub listen: String,
+    /// Origin under which clients reach the server; base of links and of the token issuer. Empty: from `listen`.
+    pub public_url: String,
+    /// Serve plain HTTP on an address that is not loopback.
+    pub insecure_http: bool,
+    /// `sqlite` (in the data folder) or a `postgres://` address.
+    pub store: String,
+    /// Region of this deployment.
+    pub region: String,
+    /// First segment after `crn:v1` in CRNs that we mint.
+    pub cname: String,
+    /// Signature algorithm of access tokens: `RS256` or `ES256`.
+    pub token_alg: String,
+    /// Name of this replica, shown in events and error contexts.
+    pub node: String,
+    /// File that holds the root keys of the envelope encryption; empty: `keyring` in the data folder.
+    pub keyring: String,
+    /// Certificate chain (PEM) for TLS; empty: plain HTTP.
+    pub tls_cert: String,
+    /// Private key (PEM) for TLS.
+    pub tls_key: String,
+    /// Outgoing fetches.
+    pub fetch: Fetch,
+    /// Quotas and rates.
+    pub limits: Limits,
+}
+
+/// What the server may fetch on behalf of a registration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fetch {
+    /// Networks (CIDR) or host names that may be fetched although private or loopback.
+    pub allow: Vec<String>,
+}
+
+/// Quotas and rates; 0 = no limit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Failed exchanges per address and minute before 429.
+    pub failed_exchanges_per_minute: u32,
+    /// Trusted profiles per account.
+    pub profiles: u32,
+    /// Service IDs per account.
+    pub service_ids: u32,
+    /// API keys per identity.
+    pub api_keys_per_identity: u32,
+    /// Claim rules per profile.
+    pub rules_per_profile: u32,
+    /// Links per profile.
+    pub links_per_profile: u32,
+    /// Policies per account.
+    pub policies: u32,
+    /// Policies per subject.
+    pub policies_per_subject: u32,
+    /// Access groups per account.
+    pub access_groups: u32,
+    /// Access groups per member.
+    pub groups_per_member: u32,
+    /// Custom roles per account.
+    pub custom_roles: u32,
+    /// Secret groups per instance.
+    pub secret_groups: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            failed_exchanges_per_minute: 100,
+            profiles: 2000,
+            service_ids: 2000,
+            api_keys_per_identity: 20,
+            rules_per_profile: 20,
+            links_per_profile: 100,
+            policies: 4020,
+            policies_per_subject: 1000,
+            access_groups: 500,
+            groups_per_member: 50,
+            custom_roles: 40,
+            secret_groups: 200,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:2868".into(),
+            public_url: String::new(),
+            insecure_http: false,
+            store: "sqlite".into(),
+            region: "us-south".into(),
+            cname: "bluemix".into(),
+            token_alg: "RS256".into(),
+            node: "avouch".into(),
+            keyring: String::new(),
+            tls_cert: String::new(),
+            tls_key: String::new(),
+            fetch: Fetch::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the file, if given, then lets `AVOUCH_…` variables override single keys (`AVOUCH_FETCH_ALLOW` is a comma
+    /// list, nested keys join with `_`).
+    ///
+    /// # Errors
+    /// A text that names the key at fault.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, String> {
+        let text = match file {
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?
+            }
+            None => String::new(),
+        };
+        let mut table: toml::Table = toml::from_str(&text).map_err(|e| format!("configuration: {}", e.message()))?;
+        let defaults = toml::Table::try_from(Config::default()).map_err(|e| e.to_string())?;
+        for (name, value) in environment {
+            let Some(key) = name.strip_prefix("AVOUCH_") else { continue };
+            set(&mut table, &defaults, &key.to_ascii_lowercase(), &value)?;
+        }
+        table.try_into().map_err(|e: toml::de::Error| format!("configuration: {}", e.message()))
+    }
+
+    /// The origin of links: `public_url`, or `http(s)://listen`.
+    pub fn origin(&self) -> String {
+        if self.public_url.is_empty() {
+            let scheme = if self.tls_cert.is_empty() { "http" } else { "https" };
+            format!("{scheme}://{}", self.listen)
+        } else {
+            self.public_url.trim_end_matches('/').to_owned()
+        }
+    }
+
+    /// Issuer of access tokens.
+    pub fn issuer(&self) -> String {
+        format!("{}/identity", self.origin())
+    }
+}
+
+/// Sets `key` where the defaults have it, at the top or one level down; names that are no setting are left alone,
+/// since other programs of ours use the prefix too.
+fn set(table: &mut toml::Table, defaults: &toml::Table, key: &str, value: &str) -> Result<(), String> {
+    if let Some(like) = defaults.get(key).filter(|v| !v.is_table()) {
+        table.insert(key.to_owned(), convert(like, key, value)?);
+        return Ok(());
+    }
+    for (section, inner) in defaults {
+        let (Some(inner), Some(rest)) = (inner.as_table(), key.strip_prefix(section.as_str())) else { continue };
+        let Some(rest) = rest.strip_prefix('_') else { continue };
+        if let Some(like) = inner.get(rest) {
+            let value = convert(like, key, value)?;
+            let entry = table.entry(section.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let Some(t) = entry.as_table_mut() {
+                t.insert(rest.to_owned(), value);
+            }
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn convert(like: &toml::Value, key: &str, value: &str) -> Result<toml::Value, String> {
+    let bad = || format!("environment variable AVOUCH_{}: not a valid value", key.to_ascii_uppercase());
+    Ok(match like {
+        toml::Value::Boolean(_) => toml::Value::Boolean(value.parse().map_err(|_| bad())?),
+        toml::Value::Integer(_) => toml::Value::Integer(value.parse().map_err(|_| bad())?),
+        toml::Value::Array(_) => toml::Value::Array(
+            value.split(',').map(str::trim).filter(|v| !v.is_empty()).map(|v| toml::Value::String(v.into())).collect(),
+        ),
+        _ => toml::Value::String(value.to_owned()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn environment_overrides_and_unknown_keys_of_a_file_are_errors() {
+        let env = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        let c = Config::load(
+            None,
+            [env("AVOUCH_FETCH_ALLOW", "127.0.0.0/8, example.test"), env("AVOUCH_LIMITS_PROFILES", "7"), env("AVOUCH_URL", "x")],
+        )
+        .unwrap();
+        assert_eq!(c.fetch.allow, ["127.0.0.0/8", "example.test"]);
+        assert_eq!(c.limits.profiles, 7);
+        assert!(Config::load(None, [env("AVOUCH_LIMITS_PROFILES", "x")]).is_err());
+        let dir = std::env::temp_dir().join(format!("avouch-config-{}", std::process::id()));
+        std::fs::write(&dir, "no_such_key = 1").unwrap();
+        assert!(Config::load(Some(&dir), []).unwrap_err().contains("no_such_key"));
+        std::fs::remove_file(&dir).unwrap();
+    }
+}

@@ -1,0 +1,563 @@
+//! One request: who calls, when, from where, and the doors to decisions, the store and the audit trail.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use avouch_crypto::rng;
+use avouch_policy::access::ResourceAttrs;
+use avouch_store::Tx;
+use avouch_wire::ids::{AccountId, IamId};
+use avouch_wire::time::Timestamp;
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::access::Filter;
+use crate::app::App;
+use crate::audit::writer::Rider;
+use crate::audit::{self, Event, EventTarget, Initiator};
+use crate::authn::Caller;
+use crate::error::{Error, Kind, Result};
+use crate::http::endpoint::{Effect, Endpoint};
+
+/// What is acted on: decision attributes and audit target in one.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Owning account.
+    pub account: AccountId,
+    /// Attributes that policies match.
+    pub attrs: ResourceAttrs,
+    /// Full CRN, or as much of it as is known.
+    pub crn: String,
+    /// Display name.
+    pub name: String,
+    /// `service/object`; empty: the endpoint's.
+    pub type_uri: String,
+    /// CRN of the resource group, if the object has one.
+    pub resource_group: Option<String>,
+    /// CRN of the emitting service instance.
+    pub log_source: String,
+}
+
+impl Target {
+    /// A target of a global service (IAM, resource controller) in `account`.
+    pub fn global(service: &str, account: &AccountId, attrs: ResourceAttrs, crn: impl Into<String>) -> Self {
+        Self {
+            account: account.clone(),
+            attrs,
+            crn: crn.into(),
+            name: String::new(),
+            type_uri: String::new(),
+            resource_group: None,
+            log_source: audit::log_source(service, "global", account, ""),
+        }
+    }
+
+    /// Sets the display name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sets the audit type (`service/object`) where it differs from the endpoint's.
+    #[must_use]
+    pub fn of_type(mut self, type_uri: impl Into<String>) -> Self {
+        self.type_uri = type_uri.into();
+        self
+    }
+}
+
+/// Proof that an action on a target was decided and allowed. Only `authorize` and its kin make one.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    action: String,
+    target: Target,
+    initiator: Initiator,
+    policies: Vec<String>,
+    how: &'static str,
+}
+
+impl Permit {
+    /// A permit of a background job, named in the trail as the platform.
+    pub fn system(job: &'static str, action: &str, target: Target) -> Self {
+        let initiator = Initiator {
+            id: format!("avouch-{job}"),
+            name: "Avouch".into(),
+            type_uri: "service/security/clientid".into(),
+            credential: "token".into(),
+            ..Initiator::default()
+        };
+        Self { action: action.to_owned(), target, initiator, policies: Vec::new(), how: "system" }
+    }
+
+    /// A permit made from evidence or a credential that the token endpoint verified.
+    pub fn admitted(action: &str, target: Target, initiator: Initiator) -> Self {
+        Self { action: action.to_owned(), target, initiator, policies: Vec::new(), how: "evidence" }
+    }
+
+    /// The decided action.
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+
+    /// The decided target.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+/// What an event will say beyond its permit; filled by the handler from an allow-list.
+#[derive(Debug, Clone, Default)]
+pub struct Details {
+    /// Audit action; empty: the endpoint's first.
+    pub action: Option<String>,
+    /// CRN of the target, once it is known.
+    pub target_crn: Option<String>,
+    /// Name of the target, once it is known.
+    pub target_name: Option<String>,
+    /// The object was locked.
+    pub locked: bool,
+    /// Allow-listed request fields.
+    pub request: Map<String, Value>,
+    /// Allow-listed answer fields.
+    pub response: Map<String, Value>,
+    /// Decision details: rule ids, first failing condition, token id.
+    pub decision: Map<String, Value>,
+    /// Status to record; 0: 200.
+    pub status: u16,
+    /// Another initiator than the caller (token issue).
+    pub initiator: Option<Initiator>,
+    /// Public words of the failure.
+    pub failure: Option<String>,
+    /// Further events of the same change: (permit, details).
+    pub also: Vec<(Permit, Details)>,
+}
+
+impl Details {
+    /// Records an allow-listed request field.
+    pub fn request(&mut self, field: &str, value: impl Into<Value>) -> &mut Self {
+        self.request.insert(field.to_owned(), value.into());
+        self
+    }
+
+    /// Records an allow-listed answer field.
+    pub fn response(&mut self, field: &str, value: impl Into<Value>) -> &mut Self {
+        self.response.insert(field.to_owned(), value.into());
+        self
+    }
+
+    /// Names the target.
+    pub fn target(&mut self, crn: impl Into<String>, name: impl Into<String>) -> &mut Self {
+        self.target_crn = Some(crn.into());
+        self.target_name = Some(name.into());
+        self
+    }
+
+    /// Sets the audit action.
+    pub fn action(&mut self, action: impl Into<String>) -> &mut Self {
+        self.action = Some(action.into());
+        self
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Trail {
+    pub recorded: bool,
+    pub target: Option<Target>,
+    pub details: Details,
+}
+
+pub(crate) struct Inner {
+    pub app: Arc<App>,
+    pub endpoint: Arc<Endpoint>,
+    pub service_display: &'static str,
+    pub transaction_id: String,
+    pub now: Timestamp,
+    pub address: IpAddr,
+    pub agent: String,
+    pub caller: Option<Caller>,
+    pub trail: Mutex<Trail>,
+}
+
+/// One request. Cheap to clone.
+#[derive(Clone)]
+pub struct Ctx(pub(crate) Arc<Inner>);
+
+impl std::fmt::Debug for Ctx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ctx({})", self.0.transaction_id)
+    }
+}
+
+impl Ctx {
+    /// Shared state.
+    pub fn app(&self) -> &Arc<App> {
+        &self.0.app
+    }
+
+    /// When the request arrived; the same for the whole request.
+    pub fn now(&self) -> Timestamp {
+        self.0.now
+    }
+
+    /// Request id, echoed to the caller and in events.
+    pub fn transaction_id(&self) -> &str {
+        &self.0.transaction_id
+    }
+
+    /// Address of the client.
+    pub fn address(&self) -> IpAddr {
+        self.0.address
+    }
+
+    /// User agent of the client, shortened.
+    pub fn agent(&self) -> &str {
+        &self.0.agent
+    }
+
+    /// A random UUID (version 4), drawn now: draw it outside of closures that may run twice.
+    pub fn uuid(&self) -> Uuid {
+        rng::uuid_v4(self.0.app.rng.as_ref())
+    }
+
+    /// The proven caller.
+    ///
+    /// # Errors
+    /// `Unauthenticated` on anonymous endpoints.
+    pub fn caller(&self) -> Result<&Caller> {
+        self.0
+            .caller
+            .as_ref()
+            .ok_or_else(|| Error::new(Kind::Unauthenticated, "No authorization header found.").reason("no_token"))
+    }
+
+    /// The caller as an initiator of events.
+    pub fn initiator(&self) -> Initiator {
+        let mut initiator = Initiator {
+            address: self.0.address.to_string(),
+            agent: self.0.agent.clone(),
+            ..Initiator::default()
+        };
+        if let Some(caller) = &self.0.caller {
+            let claims = &caller.claims;
+            initiator.id = claims.iam_id.as_str().to_owned();
+            initiator.name = caller.name().to_owned();
+            initiator.credential = "token".into();
+            initiator.type_uri = type_uri(&claims.iam_id).into();
+            if claims.authn.iam_id != claims.iam_id.as_str() {
+                initiator.authn_id = Some(claims.authn.iam_id.clone());
+                initiator.authn_name = claims.authn.name.clone().or_else(|| claims.authn.email.clone());
+            }
+        }
+        initiator
+    }
+
+    /// Decides whether the caller may do `action` on `target`.
+    ///
+    /// # Errors
+    /// `NotFound` when the target is in another account where the caller has no right: the same as an unknown one;
+    /// `Forbidden` otherwise.
+    pub async fn authorize(&self, action: &str, target: &Target) -> Result<Permit> {
+        let caller = self.caller()?;
+        self.note(target);
+        let account = self.0.app.account(&target.account).await?;
+        let decision = account.decide(caller.iam_id().as_str(), action, &target.attrs, self.now());
+        if decision.permitted {
+            return Ok(Permit {
+                action: action.to_owned(),
+                target: target.clone(),
+                initiator: self.initiator(),
+                policies: decision.matched.iter().map(ToString::to_string).collect(),
+                how: "policy",
+            });
+        }
+        {
+            let mut trail = self.0.trail.lock();
+            let decision = &mut trail.details.decision;
+            decision.insert("stage".into(), json!("access"));
+            decision.insert("iam_id".into(), json!(caller.iam_id().as_str()));
+            decision.insert("action".into(), json!(action));
+            decision.insert("account".into(), json!(target.account.as_str()));
+            decision.insert("attributes".into(), attributes_json(&target.attrs));
+            decision.insert("permitted".into(), json!(false));
+        }
+        self.0.app.metrics.refusal("access");
+        if caller.account() == &target.account {
+            Err(Error::forbidden().reason("access"))
+        } else {
+            Err(Error::new(Kind::NotFound, "Not found.").reason("other_account"))
+        }
+    }
+
+    /// A permit for what an identity may do to itself without any policy (`reason` says which rule).
+    ///
+    /// # Errors
+    /// `Forbidden` unless the caller is `subject`.
+    pub fn authorize_self(&self, subject: &IamId, action: &str, target: &Target) -> Result<Permit> {
+        self.note(target);
+        if self.caller()?.iam_id() != subject {
+            return Err(Error::forbidden().reason("access"));
+        }
+        Ok(Permit {
+            action: action.to_owned(),
+            target: target.clone(),
+            initiator: self.initiator(),
+            policies: Vec::new(),
+            how: "self",
+        })
+    }
+
+    /// A permit that membership in the account is enough for, by a published rule (creating a service ID, one's own
+    /// API key).
+    ///
+    /// # Errors
+    /// `NotFound` when the target is in another account.
+    pub fn authorize_member(&self, action: &str, target: &Target) -> Result<Permit> {
+        self.note(target);
+        if self.caller()?.account() != &target.account {
+            return Err(Error::new(Kind::NotFound, "Not found.").reason("other_account"));
+        }
+        Ok(Permit {
+            action: action.to_owned(),
+            target: target.clone(),
+            initiator: self.initiator(),
+            policies: Vec::new(),
+            how: "member",
+        })
+    }
+
+    /// A handle to ask many decisions about one account, for lists that filter silently.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn filter(&self, account: &AccountId) -> Result<Filter> {
+        let iam_id = self.caller()?.iam_id().clone();
+        Ok(Filter { account: self.0.app.account(account).await?, iam_id, now: self.now() })
+    }
+
+    /// Remembers the target for the event of this request, whatever becomes of it.
+    pub fn note(&self, target: &Target) {
+        self.0.trail.lock().target = Some(target.clone());
+    }
+
+    /// Adds to the event of this request, whatever becomes of it.
+    pub fn detail(&self, f: impl FnOnce(&mut Details)) {
+        f(&mut self.0.trail.lock().details);
+    }
+
+    /// Reads from the store. Closures may run twice.
+    ///
+    /// # Errors
+    /// Those of the closure and of the store.
+    pub async fn read<T, F>(&self, f: F) -> Result<T>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.0.app.store.read(f).await
+    }
+
+    /// Changes state under a permit; the event commits with the change, and if the closure fails nothing is changed.
+    /// The closure may run twice and starts each time from fresh details.
+    ///
+    /// # Errors
+    /// Those of the closure and of the store.
+    pub async fn write<T, F>(&self, permit: Permit, mut f: F) -> Result<T>
+    where
+        F: FnMut(&mut Tx<'_>, &mut Details) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let ctx = self.clone();
+        let ids = EventIds::draw(self);
+        self.note(&permit.target);
+        let base = self.0.trail.lock().details.clone();
+        let done = self
+            .0
+            .app
+            .store
+            .write(move |tx| {
+                let mut details = base.clone();
+                let result = match f(tx, &mut details) {
+                    Ok(v) => v,
+                    Err(e) => {
+                        // What the closure learnt (a lock, a name) still belongs into the failure's event.
+                        details.also.clear();
+                        ctx.0.trail.lock().details = details;
+                        return Err(e);
+                    }
+                };
+                let also = std::mem::take(&mut details.also);
+                let mut ids = ids.iter();
+                audit::sql::insert(tx, &ctx.event(ids.next(), &permit, details))?;
+                for (permit, details) in also {
+                    audit::sql::insert(tx, &ctx.event(ids.next(), &permit, details))?;
+                }
+                Ok(result)
+            })
+            .await?;
+        self.0.trail.lock().recorded = true;
+        Ok(done)
+    }
+
+    /// Makes the event of a disclosure or token issue durable; only then may the answer leave.
+    ///
+    /// # Errors
+    /// `Unavailable`: nothing may be disclosed.
+    pub async fn disclose(&self, permit: &Permit, f: impl FnOnce(&mut Details), rider: Option<Rider>) -> Result<()> {
+        let mut details = self.0.trail.lock().details.clone();
+        f(&mut details);
+        let mut ids = EventIds::draw(self).iter();
+        let event = self.event(ids.next(), permit, details);
+        self.0.app.audit.durable(event, rider).await?;
+        self.0.trail.lock().recorded = true;
+        Ok(())
+    }
+
+    /// Writes an event of its own, durable on return (failed logins into the trail of an account).
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn record(&self, permit: &Permit, details: Details) -> Result<()> {
+        let mut ids = EventIds::draw(self).iter();
+        let event = self.event(ids.next(), permit, details);
+        self.0.app.audit.durable(event, None).await?;
+        self.0.trail.lock().recorded = true;
+        Ok(())
+    }
+
+    /// Says that this request needs no event of its own beyond what was written.
+    pub fn recorded(&self) {
+        self.0.trail.lock().recorded = true;
+    }
+
+    fn event(&self, id: String, permit: &Permit, details: Details) -> Event {
+        let endpoint = &self.0.endpoint;
+        let target = &permit.target;
+        let mut decision = details.decision;
+        if permit.how != "policy" {
+            decision.entry("by").or_insert_with(|| json!(permit.how));
+        }
+        if !permit.policies.is_empty() {
+            decision.insert("policies".into(), json!(permit.policies));
+        }
+        let action = details
+            .action
+            .unwrap_or_else(|| endpoint.events.first().map_or_else(|| permit.action.clone(), |e| (*e).to_owned()));
+        Event {
+            id,
+            account: target.account.as_str().to_owned(),
+            time: self.0.now,
+            action,
+            status: if details.status == 0 { 200 } else { details.status },
+            locked: details.locked,
+            initiator: details.initiator.unwrap_or_else(|| permit.initiator.clone()),
+            target: EventTarget {
+                id: details.target_crn.unwrap_or_else(|| target.crn.clone()),
+                name: details.target_name.unwrap_or_else(|| target.name.clone()),
+                type_uri: if target.type_uri.is_empty() { endpoint.target.to_owned() } else { target.type_uri.clone() },
+                resource_group: target.resource_group.clone(),
+            },
+            failure: details.failure,
+            correlation_id: self.0.transaction_id.clone(),
+            log_source: target.log_source.clone(),
+            data_event: endpoint.effect == Effect::Disclose,
+            request: details.request,
+            response: details.response,
+            decision,
+            node: self.0.app.config.node.clone(),
+            service_display: self.0.service_display.to_owned(),
+        }
+    }
+
+    /// The event of a request that wrote none: a read, or a failure after authentication.
+    pub(crate) async fn finish(&self, status: u16, error: Option<&Error>) -> Result<()> {
+        let endpoint = self.0.endpoint.clone();
+        if endpoint.events.is_empty() && !matches!(status, 401 | 403) {
+            return Ok(());
+        }
+        let (target, mut details) = {
+            let trail = self.0.trail.lock();
+            if trail.recorded {
+                return Ok(());
+            }
+            (trail.target.clone(), trail.details.clone())
+        };
+        let Some(caller) = &self.0.caller else { return Ok(()) };
+        details.status = status;
+        details.failure = error.map(|e| e.message().to_owned());
+        if endpoint.events.is_empty() {
+            details.action = Some("iam-am.access.deny".into());
+        }
+        let account = caller.account().clone();
+        let mut target = target.unwrap_or_else(|| {
+            let service = endpoint.events.first().and_then(|e| e.split('.').next()).unwrap_or("avouch");
+            Target::global(service, &account, ResourceAttrs::service(&account, service), "")
+        });
+        if target.account != account {
+            // A stranger's attempt is told in his own trail; the owner of the target learns nothing from guesses.
+            target.account = account;
+        }
+        let permit = Permit {
+            action: endpoint.actions.first().copied().unwrap_or_default().to_owned(),
+            target,
+            initiator: self.initiator(),
+            policies: Vec::new(),
+            how: "policy",
+        };
+        let mut ids = EventIds::draw(self).iter();
+        let event = self.event(ids.next(), &permit, details);
+        let wait = status >= 400 && (endpoint.effect != Effect::Read || matches!(status, 401 | 403));
+        if wait { self.0.app.audit.durable(event, None).await } else { self.0.app.audit.soon(event).await }
+    }
+}
+
+/// Event ids, drawn before closures that may run twice.
+struct EventIds {
+    base: Uuid,
+}
+
+impl EventIds {
+    fn draw(ctx: &Ctx) -> Self {
+        let mut random = [0u8; 10];
+        ctx.0.app.rng.fill(&mut random);
+        let millis = u64::try_from(ctx.now().millis()).unwrap_or(0);
+        Self { base: uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid() }
+    }
+
+    fn iter(&self) -> EventIdIter {
+        EventIdIter { next: self.base.as_u128() }
+    }
+}
+
+struct EventIdIter {
+    next: u128,
+}
+
+impl EventIdIter {
+    fn next(&mut self) -> String {
+        let id = Uuid::from_u128(self.next).to_string();
+        self.next = self.next.wrapping_add(1);
+        id
+    }
+}
+
+/// Attributes as a JSON object, for events and explanations.
+pub fn attributes_json(attrs: &ResourceAttrs) -> Value {
+    let mut out: Map<String, Value> = attrs.iter().map(|(k, v)| (k.as_str().to_owned(), json!(v))).collect();
+    if !attrs.access_tags().is_empty() {
+        out.insert("tags".into(), json!(attrs.access_tags()));
+    }
+    Value::Object(out)
+}
+
+/// `service/security/account/…` of an IAM id.
+pub fn type_uri(iam_id: &IamId) -> &'static str {
+    use avouch_wire::ids::IamKind;
+    match iam_id.kind() {
+        IamKind::Profile => "service/security/account/profile",
+        IamKind::ServiceId => "service/security/account/serviceid",
+        IamKind::Crn => "service/security/clientid",
+        IamKind::User => "service/security/account/user",
+    }
+}

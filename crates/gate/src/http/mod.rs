@@ -1,0 +1,314 @@
+//! From an HTTP message to an answer: limits, routing, authentication, handler, audit, rendering — in this order, in
+//! one function.
+
+pub mod endpoint;
+pub mod request;
+pub mod response;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, Method};
+use http_body_util::{BodyExt, Full, Limited};
+use serde_json::json;
+
+use self::endpoint::{Auth, Endpoint, ErrorContext, Service};
+use self::request::{Request, decode_segment};
+use self::response::Response;
+use crate::access::dead_identity;
+use crate::app::App;
+use crate::authn::Caller;
+use crate::ctx::{Ctx, Inner, Trail};
+use crate::error::{Error, Kind, Result};
+
+/// Longest request target, bytes.
+const MAX_PATH: usize = 8 * 1024;
+/// A handler that takes longer is answered with 503.
+const HANDLER_LIMIT: Duration = Duration::from_secs(60);
+/// A body that takes longer to arrive is given up.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+struct Route {
+    service: Arc<Service>,
+    endpoint: Arc<Endpoint>,
+}
+
+/// All endpoints of all services on one origin.
+pub struct Router {
+    paths: matchit::Router<HashMap<Method, Route>>,
+    services: Vec<Arc<Service>>,
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Router({} services)", self.services.len())
+    }
+}
+
+impl Router {
+    /// Builds the table.
+    ///
+    /// # Errors
+    /// A text naming the method and path that two endpoints claim, or that the router cannot hold.
+    pub fn new(services: Vec<Service>) -> std::result::Result<Self, String> {
+        let services: Vec<Arc<Service>> = services.into_iter().map(Arc::new).collect();
+        let mut by_path: Vec<(&'static str, HashMap<Method, Route>)> = Vec::new();
+        for service in &services {
+            for endpoint in &service.endpoints {
+                let route = Route { service: service.clone(), endpoint: Arc::new(endpoint.clone()) };
+                let at = match by_path.iter().position(|(p, _)| *p == endpoint.path) {
+                    Some(at) => at,
+                    None => {
+                        by_path.push((endpoint.path, HashMap::new()));
+                        by_path.len() - 1
+                    }
+                };
+                let Some((_, methods)) = by_path.get_mut(at) else { continue };
+                if let Some(other) = methods.insert(endpoint.method.clone(), route) {
+                    return Err(format!("{endpoint:?} is claimed by {} too", other.service.name));
+                }
+            }
+        }
+        let mut paths = matchit::Router::new();
+        for (path, methods) in by_path {
+            paths.insert(path, methods).map_err(|e| format!("{path}: {e}"))?;
+        }
+        Ok(Self { paths, services })
+    }
+
+    /// The services, for tests and generated documents.
+    pub fn services(&self) -> &[Arc<Service>] {
+        &self.services
+    }
+}
+
+/// Answers one HTTP message.
+pub async fn serve<B>(app: &Arc<App>, router: &Router, message: http::Request<B>, peer: IpAddr) -> http::Response<Full<Bytes>>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (head, body) = message.into_parts();
+    let started = app.clock.now();
+    let transaction_id = transaction_id(app, &head.headers);
+    let context = |path: &str| ErrorContext {
+        transaction_id: transaction_id.clone(),
+        path: path.to_owned(),
+        user_agent: shortened(head.headers.get(USER_AGENT)),
+        origin: app.config.origin(),
+        node: app.config.node.clone(),
+        started,
+        ended: app.clock.now(),
+    };
+    let path = head.uri.path();
+    let mut operation = "none";
+    let response = match routed(app, router, &head.method, path, &head.headers) {
+        Err(e) => unmatched(&e, &transaction_id),
+        Ok((route, params)) => {
+            operation = route.endpoint.operation;
+            let caller = match authenticate(app, route, &head.headers).await {
+                Ok(caller) => caller,
+                Err(e) => {
+                    app.metrics.refusal(e.reason_label().unwrap_or("unauthenticated"));
+                    let rendered = (route.service.render)(&e, &context(path));
+                    app.metrics.request(operation, rendered.status, 0.0);
+                    return finish(rendered, &e, &head.headers, &transaction_id);
+                }
+            };
+            let ctx = Ctx(Arc::new(Inner {
+                app: app.clone(),
+                endpoint: route.endpoint.clone(),
+                service_display: route.service.display,
+                transaction_id: transaction_id.clone(),
+                now: started,
+                address: peer,
+                agent: shortened(head.headers.get(USER_AGENT)),
+                caller,
+                trail: parking_lot::Mutex::new(Trail::default()),
+            }));
+            let outcome = handle(&ctx, route, &head, params, body).await;
+            let outcome = match outcome {
+                Ok(response) => match ctx.finish(response.status, None).await {
+                    Ok(()) => Ok(response),
+                    Err(e) => Err(e),
+                },
+                Err(e) => {
+                    let status = (route.service.render)(&e, &context(path)).status;
+                    match ctx.finish(status, Some(&e)).await {
+                        Ok(()) => Err(e),
+                        Err(unwritable) => Err(unwritable),
+                    }
+                }
+            };
+            match outcome {
+                Ok(response) => finish_ok(response, &head.headers, &transaction_id),
+                Err(e) => {
+                    if let Some(cause) = e.cause_text() {
+                        tracing::error!(transaction = %transaction_id, operation, cause, "request failed");
+                    }
+                    let rendered = (route.service.render)(&e, &context(path));
+                    finish(rendered, &e, &head.headers, &transaction_id)
+                }
+            }
+        }
+    };
+    let elapsed = (app.clock.now().millis() - started.millis()).max(0);
+    #[allow(clippy::cast_precision_loss)]
+    app.metrics.request(operation, response.status().as_u16(), elapsed as f64 / 1000.0);
+    response
+}
+
+fn routed<'r>(
+    app: &App,
+    router: &'r Router,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<(&'r Route, Vec<(String, String)>)> {
+    for single in [AUTHORIZATION, HOST, CONTENT_LENGTH] {
+        if headers.get_all(&single).iter().nth(1).is_some() {
+            return Err(Error::invalid(single.as_str().to_owned(), format!("The header '{single}' is given more than once.")));
+        }
+    }
+    let _ = app;
+    if path.len() > MAX_PATH {
+        return Err(Error::new(Kind::TooLarge, "The request target is too long.").with_status(414));
+    }
+    // Clients send some collections with a trailing slash; both spellings are the same, without a redirect.
+    let trimmed = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
+    let not_found = || Error::new(Kind::NotFound, "The requested resource does not exist.");
+    let matched = router.paths.at(trimmed).map_err(|_| not_found())?;
+    let mut params = Vec::new();
+    for (name, raw) in matched.params.iter() {
+        params.push((name.to_owned(), decode_segment(raw).ok_or_else(not_found)?));
+    }
+    let route = matched
+        .value
+        .get(method)
+        .ok_or_else(|| Error::new(Kind::MethodNotAllowed, "The method is not allowed for this resource."))?;
+    Ok((route, params))
+}
+
+async fn authenticate(app: &Arc<App>, route: &Route, headers: &HeaderMap) -> Result<Option<Caller>> {
+    if route.endpoint.auth == Auth::Anonymous {
+        return Ok(None);
+    }
+    let caller = app.authn.caller(headers, app.clock.now())?;
+    let state = app.identity(caller.account(), caller.iam_id()).await?;
+    let revoked = state.revoked_before.is_some_and(|at| caller.claims.iat < at.secs());
+    if !state.alive || revoked {
+        return Err(dead_identity());
+    }
+    Ok(Some(caller))
+}
+
+async fn handle<B>(
+    ctx: &Ctx,
+    route: &Route,
+    head: &http::request::Parts,
+    params: Vec<(String, String)>,
+    body: B,
+) -> Result<Response>
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let limit = route.endpoint.body_limit;
+    let too_large = || Error::new(Kind::TooLarge, "The request body is too large.");
+    let announced = head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if announced.is_some_and(|n| n > limit as u64) {
+        return Err(too_large());
+    }
+    let body = match tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
+        Ok(Err(_)) => return Err(Error::invalid("body", "The request body could not be read.")),
+        Err(_) => return Err(Error::invalid("body", "The request body took too long.").with_status(408)),
+    };
+    let request = Request {
+        method: head.method.clone(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers.clone(),
+        body,
+        params,
+        origin: ctx.app().config.origin(),
+    };
+    let running = AssertUnwindSafe(route.endpoint.call(ctx.clone(), request)).catch_unwind();
+    match tokio::time::timeout(HANDLER_LIMIT, running).await {
+        Ok(Ok(result)) => result,
+        // The panic text may hold anything, so it is not repeated.
+        Ok(Err(_)) => Err(Error::internal(format!("handler of {} panicked", route.endpoint.operation))),
+        Err(_) => Err(Error::unavailable("The request took too long.")),
+    }
+}
+
+fn unmatched(e: &Error, transaction_id: &str) -> http::Response<Full<Bytes>> {
+    let status = e.status_override().unwrap_or_else(|| e.kind().status());
+    let code = match status {
+        404 => "not_found",
+        405 => "method_not_allowed",
+        _ => "bad_request",
+    };
+    let body = json!({
+        "status_code": status,
+        "trace": transaction_id,
+        "errors": [{"code": code, "message": e.message()}],
+    });
+    let response = Response::json(status, &body).unwrap_or_else(|_| Response::empty(status));
+    finish(response, e, &HeaderMap::new(), transaction_id)
+}
+
+fn finish(
+    mut response: Response,
+    e: &Error,
+    asked: &HeaderMap,
+    transaction_id: &str,
+) -> http::Response<Full<Bytes>> {
+    if let Some(seconds) = e.retry_after_secs() {
+        response.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    finish_ok(response, asked, transaction_id)
+}
+
+fn finish_ok(response: Response, asked: &HeaderMap, transaction_id: &str) -> http::Response<Full<Bytes>> {
+    let mut out = http::Response::new(Full::new(response.body));
+    *out.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    *out.headers_mut() = response.headers;
+    if let Ok(value) = HeaderValue::from_str(transaction_id) {
+        out.headers_mut().insert("transaction-id", value);
+    }
+    for echoed in ["x-request-id", "x-correlation-id", "x-global-transaction-id"] {
+        if let Some(value) = asked.get(echoed).filter(|v| v.len() <= 128) {
+            out.headers_mut().insert(echoed, value.clone());
+        }
+    }
+    out.headers_mut().entry("cache-control").or_insert(HeaderValue::from_static("no-store"));
+    out.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    out
+}
+
+/// The caller's transaction id when it is harmless text, else one of ours.
+fn transaction_id(app: &App, headers: &HeaderMap) -> String {
+    for name in ["transaction-id", "x-global-transaction-id", "x-correlation-id", "x-request-id"] {
+        let given = headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let harmless = given.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'));
+        if (1..=128).contains(&given.len()) && harmless {
+            return given.to_owned();
+        }
+    }
+    avouch_crypto::rng::uuid_v4(app.rng.as_ref()).simple().to_string()
+}
+
+fn shortened(agent: Option<&HeaderValue>) -> String {
+    agent
+        .and_then(|v| v.to_str().ok())
+        .map(|v| v.chars().filter(|c| !c.is_control()).take(256).collect())
+        .unwrap_or_default()
+}

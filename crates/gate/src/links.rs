@@ -1,0 +1,144 @@
+//! The few seams between services. A service that needs another names the need here; the owner implements it and the
+//! server wires it, so services never import each other.
+
+use async_trait::async_trait;
+use avouch_policy::access::PolicyDoc;
+use avouch_policy::rules::ComputeIdentity;
+use avouch_store::Tx;
+use avouch_wire::crn::Crn;
+use avouch_wire::ids::{AccountId, IamId, PolicyId};
+use avouch_wire::time::Timestamp;
+
+use crate::ctx::Ctx;
+use crate::error::Result;
+
+/// One step from an older to a newer picture of who may do what in an account.
+#[derive(Debug, Clone)]
+pub enum AccessChange {
+    /// A policy is as given now, or no longer counts.
+    Policy { id: PolicyId, doc: Option<Box<PolicyDoc>> },
+    /// The access groups that hold this IAM id, all of them.
+    Member { iam_id: String, groups: Vec<String> },
+    /// A custom role is as given now (service, actions), or gone.
+    Role { crn: String, role: Option<(String, Vec<String>)> },
+    /// Whether the public group counts.
+    PublicAccess(bool),
+}
+
+/// Where the decision gets policies, groups and roles from; implemented by `iam`.
+pub trait AccessSource: Send + Sync {
+    /// Everything of the account (`objects` is `None`), or the present state of the named `(kind, object)` pairs.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn load(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        objects: Option<&[(String, String)]>,
+    ) -> Result<Vec<AccessChange>>;
+}
+
+/// Whether an identity may act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityState {
+    /// The profile, service ID or user exists and is active in the account.
+    pub alive: bool,
+    /// Tokens issued before this time no longer count on our own services.
+    pub revoked_before: Option<Timestamp>,
+}
+
+/// Where authentication asks whether an identity lives; implemented by `iam` (users: `platform` through the same
+/// tables).
+pub trait IdentitySource: Send + Sync {
+    /// State of `iam_id` in `account`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn state(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<IdentityState>;
+}
+
+/// A service instance as other services need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceInfo {
+    /// GUID.
+    pub guid: String,
+    /// Owning account.
+    pub account: AccountId,
+    /// Service name.
+    pub service: String,
+    /// Region.
+    pub region: String,
+    /// Resource group id.
+    pub resource_group: String,
+    /// Name.
+    pub name: String,
+    /// CRN of the instance.
+    pub crn: Crn,
+    /// Usable: neither removed, pending reclamation nor suspended.
+    pub active: bool,
+    /// Access tags.
+    pub tags: Vec<String>,
+}
+
+/// Where services look instances up; implemented by `platform`.
+pub trait InstanceSource: Send + Sync {
+    /// The instance with this GUID, of whatever account.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn instance(&self, tx: &mut Tx<'_>, guid: &str) -> Result<Option<InstanceInfo>>;
+}
+
+/// What a service does when an instance of it comes or goes; implemented by the service, called by `platform` inside
+/// its own transaction.
+pub trait InstanceHooks: Send + Sync {
+    /// Service name.
+    fn service(&self) -> &'static str;
+    /// A new instance was written.
+    ///
+    /// # Errors
+    /// Any; the creation is undone.
+    fn created(&self, tx: &mut Tx<'_>, instance: &InstanceInfo, now: Timestamp) -> Result<()>;
+    /// The instance is removed for good.
+    ///
+    /// # Errors
+    /// Any; the removal is undone.
+    fn removed(&self, tx: &mut Tx<'_>, instance: &InstanceInfo) -> Result<()>;
+}
+
+/// Deletes policies that name what no longer exists; implemented by `iam`.
+pub trait PolicyCleaner: Send + Sync {
+    /// Policies whose resource names this service instance.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn instance_removed(&self, tx: &mut Tx<'_>, account: &AccountId, guid: &str, now: Timestamp) -> Result<()>;
+}
+
+/// Evidence that was verified: what the compute resource is.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// Type, CRN, display name, account and claims.
+    pub identity: ComputeIdentity,
+    /// Token id of the evidence, when it has one.
+    pub jti: Option<String>,
+    /// The issued token must not outlive this time, when the registration asks for it.
+    pub cap: Option<Timestamp>,
+}
+
+/// Verifies compute resource tokens; implemented by `kubernetes`.
+#[async_trait]
+pub trait EvidenceVerifier: Send + Sync {
+    /// Runs every check in order.
+    ///
+    /// # Errors
+    /// With the published code of the token endpoint and a bounded private reason.
+    async fn verify(&self, ctx: &Ctx, cr_token: &str) -> Result<Evidence>;
+
+    /// The same checks as a list of steps for those who may see them, with the evidence if all passed.
+    ///
+    /// # Errors
+    /// Only for faults of the server; a refusal is in the tree.
+    async fn inspect(&self, ctx: &Ctx, cr_token: &str, at: Timestamp) -> Result<(avouch_policy::reason::Reason, Option<Evidence>)>;
+}

@@ -1,0 +1,68 @@
+//! Counters in OpenMetrics form. Labels come from fixed sets: operations, statuses, reasons.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// Counters of the server.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<Labels, Counter>,
+    seconds: Histogram,
+    tokens: Family<Labels, Counter>,
+    refusals: Family<Labels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Fresh counters.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("avouch");
+        let requests = Family::<Labels, Counter>::default();
+        let seconds = Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0]);
+        let tokens = Family::<Labels, Counter>::default();
+        let refusals = Family::<Labels, Counter>::default();
+        registry.register("requests", "Requests by operation and status", requests.clone());
+        registry.register("request_seconds", "Time to answer", seconds.clone());
+        registry.register("tokens", "Access tokens issued by grant", tokens.clone());
+        registry.register("refusals", "Refusals by reason", refusals.clone());
+        Self { registry, requests, seconds, tokens, refusals }
+    }
+
+    /// A request was answered.
+    pub fn request(&self, operation: &'static str, status: u16, seconds: f64) {
+        self.requests
+            .get_or_create(&vec![("operation", operation.to_owned()), ("status", status.to_string())])
+            .inc();
+        self.seconds.observe(seconds);
+    }
+
+    /// A token was issued.
+    pub fn token(&self, grant: &'static str) {
+        self.tokens.get_or_create(&vec![("grant", grant.to_owned())]).inc();
+    }
+
+    /// Something was refused for a reason of a fixed set.
+    pub fn refusal(&self, reason: &'static str) {
+        self.refusals.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    /// The OpenMetrics text.
+    pub fn render(&self) -> String {
+        let mut out = String::new();
+        match encode(&mut out, &self.registry) {
+            Ok(()) => out,
+            Err(_) => String::new(),
+        }
+    }
+}

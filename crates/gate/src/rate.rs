@@ -1,0 +1,75 @@
+//! Limits for callers that fail to prove anything. Proven callers are not limited by default.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use avouch_wire::time::Timestamp;
+use parking_lot::Mutex;
+
+const WINDOW_MS: i64 = 60_000;
+/// Addresses remembered at most; beyond it the oldest windows are dropped.
+const ADDRESSES: usize = 10_000;
+
+/// Counts failed exchanges per address and minute.
+#[derive(Debug)]
+pub struct FailureLimiter {
+    per_minute: u32,
+    seen: Mutex<HashMap<IpAddr, (i64, u32)>>,
+}
+
+impl FailureLimiter {
+    /// `per_minute` = 0 switches the limit off.
+    pub fn new(per_minute: u32) -> Self {
+        Self { per_minute, seen: Mutex::new(HashMap::new()) }
+    }
+
+    /// Seconds to wait when the address has used up its failures of this minute.
+    pub fn blocked(&self, address: IpAddr, now: Timestamp) -> Option<u32> {
+        if self.per_minute == 0 {
+            return None;
+        }
+        let seen = self.seen.lock();
+        let (start, count) = *seen.get(&address)?;
+        let age = now.millis() - start;
+        if count >= self.per_minute && (0..WINDOW_MS).contains(&age) {
+            return Some(u32::try_from((WINDOW_MS - age) / 1000 + 1).unwrap_or(60));
+        }
+        None
+    }
+
+    /// Notes a failure; returns how many this address has had in its present minute.
+    pub fn failed(&self, address: IpAddr, now: Timestamp) -> u32 {
+        let mut seen = self.seen.lock();
+        if seen.len() >= ADDRESSES && !seen.contains_key(&address) {
+            seen.retain(|_, (start, _)| (0..WINDOW_MS).contains(&(now.millis() - *start)));
+            if seen.len() >= ADDRESSES {
+                seen.clear();
+            }
+        }
+        let entry = seen.entry(address).or_insert((now.millis(), 0));
+        if !(0..WINDOW_MS).contains(&(now.millis() - entry.0)) {
+            *entry = (now.millis(), 0);
+        }
+        entry.1 = entry.1.saturating_add(1);
+        entry.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_blocked_after_its_failures_and_free_a_minute_later() {
+        let limiter = FailureLimiter::new(3);
+        let a: IpAddr = [127, 0, 0, 1].into();
+        let at = |s: i64| Timestamp::from_millis(s * 1000);
+        for i in 0..3 {
+            assert_eq!(limiter.blocked(a, at(i)), None);
+            limiter.failed(a, at(i));
+        }
+        assert!(limiter.blocked(a, at(3)).is_some());
+        assert_eq!(limiter.blocked([127, 0, 0, 2].into(), at(3)), None);
+        assert_eq!(limiter.blocked(a, at(61)), None);
+    }
+}

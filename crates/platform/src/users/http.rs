@@ -1,0 +1,132 @@
+//! Requests on users: the published reads, and adding one (ours).
+
+use avouch_crypto::rng;
+use avouch_gate::{Ctx, Endpoint, Error, Request, Response, Result, Target};
+use avouch_policy::access::ResourceAttrs;
+use avouch_wire::ids::{AccountId, IamId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{User, sql};
+
+const RETRIEVE: &str = "user-management.user.retrieve";
+const CREATE: &str = "user-management.user.create";
+const PAGE: i64 = 100;
+
+/// Endpoints of this resource.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/v2/accounts/{account_id}/users", "list_users", list).actions(&[RETRIEVE]),
+        Endpoint::get("/v2/accounts/{account_id}/users/{iam_id}", "get_user_profile", get).actions(&[RETRIEVE]),
+        Endpoint::post("/avouch/v1/users", "add_user", add)
+            .actions(&[CREATE])
+            .events("user-management/user", &["user-management.user.create"]),
+    ]
+}
+
+fn target(account: &AccountId) -> Target {
+    Target::global("user-management", account, ResourceAttrs::service(account, "user-management"), "")
+}
+
+fn render(u: &User) -> Value {
+    json!({
+        "id": u.iam_id.as_str(), "iam_id": u.iam_id.as_str(), "realm": "IBMid", "user_id": u.email,
+        "firstname": u.first_name, "lastname": u.last_name, "state": u.state, "email": u.email,
+        "account_id": u.account.as_str(), "added_on": u.created_at.rfc3339_millis(),
+    })
+}
+
+fn account(request: &Request) -> Result<AccountId> {
+    let id = request.param("account_id")?;
+    AccountId::parse(id).map_err(|_| Error::not_found("Account", id))
+}
+
+async fn list(ctx: Ctx, request: Request) -> Result<Response> {
+    let account = account(&request)?;
+    let limit = request.query_int("limit", 1, PAGE)?.unwrap_or(PAGE);
+    let start = request.query("_start")?.unwrap_or_default();
+    ctx.authorize(RETRIEVE, &target(&account)).await?;
+    let asked = account.clone();
+    let mut rows = ctx.read(move |tx| sql::list(tx, &asked, &start, limit + 1)).await?;
+    let more = rows.len() as i64 > limit;
+    rows.truncate(usize::try_from(limit).unwrap_or(0));
+    let base = format!("/v2/accounts/{account}/users?limit={limit}");
+    let mut body = json!({
+        "total_results": rows.len(), "limit": limit, "first_url": base,
+        "resources": rows.iter().map(render).collect::<Vec<_>>(),
+    });
+    if let (true, Some(last), Some(object)) = (more, rows.last(), body.as_object_mut()) {
+        object.insert("next_url".into(), json!(format!("{base}&_start={}", last.iam_id)));
+    }
+    Response::json(200, &body)
+}
+
+async fn get(ctx: Ctx, request: Request) -> Result<Response> {
+    let account = account(&request)?;
+    let text = request.param("iam_id")?;
+    let iam_id = IamId::parse(text).map_err(|_| Error::not_found("User", text))?;
+    if ctx.caller()?.iam_id() == &iam_id && ctx.caller()?.account() == &account {
+        ctx.authorize_self(&iam_id, RETRIEVE, &target(&account))?;
+    } else {
+        ctx.authorize(RETRIEVE, &target(&account)).await?;
+    }
+    let wanted = iam_id.clone();
+    let user = ctx.read(move |tx| sql::get(tx, &account, &wanted)).await?;
+    Response::json(200, &render(&user.ok_or_else(|| Error::not_found("User", text))?))
+}
+
+#[derive(Deserialize)]
+struct Add {
+    email: String,
+    account_id: Option<String>,
+    iam_id: Option<String>,
+    #[serde(default)]
+    first_name: String,
+    #[serde(default)]
+    last_name: String,
+}
+
+async fn add(ctx: Ctx, request: Request) -> Result<Response> {
+    let body: Add = request.json()?;
+    let good = body.email.len() <= 254
+        && body.email.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty())
+        && !body.email.chars().any(|c| c.is_control() || c.is_whitespace());
+    if !good {
+        return Err(Error::invalid("email", "The property 'email' is not an e-mail address."));
+    }
+    for (field, text) in [("first_name", &body.first_name), ("last_name", &body.last_name)] {
+        if text.chars().count() > 100 || text.chars().any(char::is_control) {
+            return Err(Error::invalid(field, format!("The property '{field}' is not valid.")));
+        }
+    }
+    let account = crate::resource_groups::account_of(&ctx, body.account_id)?;
+    let iam_id = match body.iam_id {
+        Some(text) => IamId::parse(&text)
+            .ok()
+            .filter(|_| text.starts_with("IBMid-"))
+            .ok_or_else(|| Error::invalid("iam_id", "The property 'iam_id' must begin with 'IBMid-'."))?,
+        None => IamId::parse(&format!("IBMid-{}", rng::hex(ctx.app().rng.as_ref(), 5).to_uppercase()))
+            .map_err(Error::internal)?,
+    };
+    let permit = ctx.authorize(CREATE, &target(&account).named(&body.email)).await?;
+    let user = User {
+        account,
+        iam_id,
+        email: body.email.to_lowercase(),
+        first_name: body.first_name,
+        last_name: body.last_name,
+        state: "ACTIVE".into(),
+        created_at: ctx.now(),
+    };
+    let shown = render(&user);
+    ctx.write(permit, move |tx, event| {
+        event.status = 201;
+        event.target(user.iam_id.as_str(), &user.email);
+        sql::insert(tx, &user).map_err(|e| match e.kind() {
+            avouch_gate::Kind::Conflict => Error::conflict("A user of that e-mail or IAM id exists already."),
+            _ => e,
+        })
+    })
+    .await?;
+    Response::json(201, &shown)
+}

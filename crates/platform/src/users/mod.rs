@@ -1,0 +1,38 @@
+//! Users of an account. They log in with API keys; browser login comes with the console.
+
+pub mod http;
+pub mod sql;
+
+use avouch_gate::Result;
+use avouch_gate::links::IdentityState;
+use avouch_store::Tx;
+use avouch_wire::ids::{AccountId, IamId};
+use avouch_wire::time::Timestamp;
+
+/// A user of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Account.
+    pub account: AccountId,
+    /// `IBMid-…`.
+    pub iam_id: IamId,
+    /// E-mail, also the user name; unique in the account.
+    pub email: String,
+    /// Given name.
+    pub first_name: String,
+    /// Family name.
+    pub last_name: String,
+    /// `ACTIVE` or `DISABLED_CLASSIC_INFRASTRUCTURE`-like states of the published service; only `ACTIVE` may act.
+    pub state: String,
+    /// When the user was added.
+    pub created_at: Timestamp,
+}
+
+/// Whether the user may act in the account.
+///
+/// # Errors
+/// Those of the store.
+pub fn state(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<IdentityState> {
+    let user = sql::get(tx, account, iam_id)?;
+    Ok(IdentityState { alive: user.is_some_and(|u| u.state == "ACTIVE"), revoked_before: None })
+}

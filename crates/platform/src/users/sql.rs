@@ -1,0 +1,62 @@
+//! The only SQL of `users`.
+
+use avouch_gate::{Error, Result};
+use avouch_store::{Row, Tx, params};
+use avouch_wire::ids::{AccountId, IamId};
+use avouch_wire::time::Timestamp;
+
+use super::User;
+
+const COLUMNS: &str = "account_id, iam_id, email, first_name, last_name, state, created_at";
+
+/// Writes a new user.
+///
+/// # Errors
+/// `Conflict` when the IAM id or e-mail is taken in the account.
+pub fn insert(tx: &mut Tx<'_>, user: &User) -> Result<()> {
+    tx.execute(
+        "insert into users (account_id, iam_id, email, first_name, last_name, state, created_at) \
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        &params![
+            user.account.as_str(),
+            user.iam_id.as_str(),
+            &user.email,
+            &user.first_name,
+            &user.last_name,
+            &user.state,
+            user.created_at.millis()
+        ],
+    )?;
+    tx.changed(user.account.as_str(), "identity", user.iam_id.as_str())?;
+    Ok(())
+}
+
+/// The user, if he is in the account.
+///
+/// # Errors
+/// Those of the store.
+pub fn get(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Option<User>> {
+    let sql = format!("select {COLUMNS} from users where account_id = $1 and iam_id = $2");
+    tx.query_opt(&sql, &params![account.as_str(), iam_id.as_str()])?.as_ref().map(read).transpose()
+}
+
+/// The users of an account after `start`, by IAM id.
+///
+/// # Errors
+/// Those of the store.
+pub fn list(tx: &mut Tx<'_>, account: &AccountId, start: &str, limit: i64) -> Result<Vec<User>> {
+    let sql = format!("select {COLUMNS} from users where account_id = $1 and iam_id > $2 order by iam_id limit $3");
+    tx.query(&sql, &params![account.as_str(), start, limit])?.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<User> {
+    Ok(User {
+        account: AccountId::parse(&row.get::<String>(0)?).map_err(Error::internal)?,
+        iam_id: IamId::parse(&row.get::<String>(1)?).map_err(Error::internal)?,
+        email: row.get(2)?,
+        first_name: row.get(3)?,
+        last_name: row.get(4)?,
+        state: row.get(5)?,
+        created_at: Timestamp::from_millis(row.get(6)?),
+    })
+}
