@@ -14,7 +14,7 @@ use crate::audit::writer::AuditWriter;
 use crate::authn::Authenticator;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::links::{AccessSource, EvidenceVerifier, IdentitySource, InstanceHooks, InstanceSource, PolicyCleaner};
+use crate::links::{AccessSource, EvidenceVerifier, IdentitySource, InstanceHooks, InstanceSource, PolicyCleaner, ResourceGroupSource};
 use crate::metrics::Metrics;
 use crate::rate::FailureLimiter;
 
@@ -24,6 +24,8 @@ pub struct Links {
     pub access: Arc<dyn AccessSource>,
     /// Liveness of identities.
     pub identities: Arc<dyn IdentitySource>,
+    /// Resource groups.
+    pub groups: Arc<dyn ResourceGroupSource>,
     /// Service instances.
     pub instances: Arc<dyn InstanceSource>,
     /// Reactions to instances that come and go.

@@ -426,6 +426,19 @@ impl Ctx {
         Ok(())
     }
 
+    /// As [`Ctx::record`], committed with the next batch: for what must not cost a flush of its own (evidence that
+    /// nobody can verify).
+    ///
+    /// # Errors
+    /// `Unavailable` when the queue stays full.
+    pub async fn record_soon(&self, permit: &Permit, details: Details) -> Result<()> {
+        let mut ids = EventIds::draw(self).iter();
+        let event = self.event(ids.next(), permit, details);
+        self.0.app.audit.soon(event).await?;
+        self.0.trail.lock().recorded = true;
+        Ok(())
+    }
+
     /// Says that this request needs no event of its own beyond what was written.
     pub fn recorded(&self) {
         self.0.trail.lock().recorded = true;
@@ -433,41 +446,18 @@ impl Ctx {
 
     fn event(&self, id: String, permit: &Permit, details: Details) -> Event {
         let endpoint = &self.0.endpoint;
-        let target = &permit.target;
-        let mut decision = details.decision;
-        if permit.how != "policy" {
-            decision.entry("by").or_insert_with(|| json!(permit.how));
+        let action = endpoint.events.first().map_or_else(|| permit.action.clone(), |e| (*e).to_owned());
+        let mut event = compose(&self.0.app, id, self.0.now, permit, details);
+        if event.action.is_empty() {
+            event.action = action;
         }
-        if !permit.policies.is_empty() {
-            decision.insert("policies".into(), json!(permit.policies));
+        if event.target.type_uri.is_empty() {
+            event.target.type_uri = endpoint.target.to_owned();
         }
-        let action = details
-            .action
-            .unwrap_or_else(|| endpoint.events.first().map_or_else(|| permit.action.clone(), |e| (*e).to_owned()));
-        Event {
-            id,
-            account: target.account.as_str().to_owned(),
-            time: self.0.now,
-            action,
-            status: if details.status == 0 { 200 } else { details.status },
-            locked: details.locked,
-            initiator: details.initiator.unwrap_or_else(|| permit.initiator.clone()),
-            target: EventTarget {
-                id: details.target_crn.unwrap_or_else(|| target.crn.clone()),
-                name: details.target_name.unwrap_or_else(|| target.name.clone()),
-                type_uri: if target.type_uri.is_empty() { endpoint.target.to_owned() } else { target.type_uri.clone() },
-                resource_group: target.resource_group.clone(),
-            },
-            failure: details.failure,
-            correlation_id: self.0.transaction_id.clone(),
-            log_source: target.log_source.clone(),
-            data_event: endpoint.effect == Effect::Disclose,
-            request: details.request,
-            response: details.response,
-            decision,
-            node: self.0.app.config.node.clone(),
-            service_display: self.0.service_display.to_owned(),
-        }
+        event.correlation_id = self.0.transaction_id.clone();
+        event.data_event = endpoint.effect == Effect::Disclose;
+        event.service_display = self.0.service_display.to_owned();
+        event
     }
 
     /// The event of a request that wrote none: a read, or a failure after authentication.
@@ -512,6 +502,61 @@ impl Ctx {
     }
 }
 
+/// The event of a background job, which has no request: it goes into the transaction of the change
+/// ([`audit::sql::insert`]) or to the audit writer.
+pub fn background_event(
+    app: &App,
+    now: Timestamp,
+    service_display: &str,
+    permit: &Permit,
+    details: Details,
+) -> Event {
+    let id = EventIds::at(app, now).iter().next();
+    let mut event = compose(app, id.clone(), now, permit, details);
+    if event.action.is_empty() {
+        event.action = permit.action.clone();
+    }
+    event.correlation_id = id;
+    event.service_display = service_display.to_owned();
+    event
+}
+
+/// What an event takes from its permit and details.
+fn compose(app: &App, id: String, now: Timestamp, permit: &Permit, details: Details) -> Event {
+    let target = &permit.target;
+    let mut decision = details.decision;
+    if permit.how != "policy" {
+        decision.entry("by").or_insert_with(|| json!(permit.how));
+    }
+    if !permit.policies.is_empty() {
+        decision.insert("policies".into(), json!(permit.policies));
+    }
+    Event {
+        id,
+        account: target.account.as_str().to_owned(),
+        time: now,
+        action: details.action.unwrap_or_default(),
+        status: if details.status == 0 { 200 } else { details.status },
+        locked: details.locked,
+        initiator: details.initiator.unwrap_or_else(|| permit.initiator.clone()),
+        target: EventTarget {
+            id: details.target_crn.unwrap_or_else(|| target.crn.clone()),
+            name: details.target_name.unwrap_or_else(|| target.name.clone()),
+            type_uri: target.type_uri.clone(),
+            resource_group: target.resource_group.clone(),
+        },
+        failure: details.failure,
+        correlation_id: String::new(),
+        log_source: target.log_source.clone(),
+        data_event: false,
+        request: details.request,
+        response: details.response,
+        decision,
+        node: app.config.node.clone(),
+        service_display: String::new(),
+    }
+}
+
 /// Event ids, drawn before closures that may run twice.
 struct EventIds {
     base: Uuid,
@@ -519,9 +564,13 @@ struct EventIds {
 
 impl EventIds {
     fn draw(ctx: &Ctx) -> Self {
+        Self::at(&ctx.0.app, ctx.now())
+    }
+
+    fn at(app: &App, now: Timestamp) -> Self {
         let mut random = [0u8; 10];
-        ctx.0.app.rng.fill(&mut random);
-        let millis = u64::try_from(ctx.now().millis()).unwrap_or(0);
+        app.rng.fill(&mut random);
+        let millis = u64::try_from(now.millis()).unwrap_or(0);
         Self { base: uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid() }
     }
 

@@ -3,14 +3,14 @@
 
 use async_trait::async_trait;
 use avouch_policy::access::PolicyDoc;
-use avouch_policy::rules::ComputeIdentity;
+use avouch_policy::rules::{ComputeIdentity, CrType};
 use avouch_store::Tx;
 use avouch_wire::crn::Crn;
 use avouch_wire::ids::{AccountId, IamId, PolicyId};
 use avouch_wire::time::Timestamp;
 
 use crate::ctx::Ctx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// One step from an older to a newer picture of who may do what in an account.
 #[derive(Debug, Clone)]
@@ -48,6 +48,24 @@ pub struct IdentityState {
     pub revoked_before: Option<Timestamp>,
 }
 
+/// How a user is called, for tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Person {
+    /// E-mail, also the user name.
+    pub email: String,
+    /// Given name.
+    pub given_name: String,
+    /// Family name.
+    pub family_name: String,
+}
+
+impl Person {
+    /// Given and family name.
+    pub fn full_name(&self) -> String {
+        format!("{} {}", self.given_name, self.family_name).trim().to_owned()
+    }
+}
+
 /// Where authentication asks whether an identity lives; implemented by `iam` (users: `platform` through the same
 /// tables).
 pub trait IdentitySource: Send + Sync {
@@ -56,6 +74,35 @@ pub trait IdentitySource: Send + Sync {
     /// # Errors
     /// Those of the store.
     fn state(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<IdentityState>;
+
+    /// Names of a user of the account; `None` for other kinds of identities and for strangers.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn person(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Option<Person>>;
+}
+
+/// A resource group as other services need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceGroupInfo {
+    /// Id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+}
+
+/// Where services look resource groups up; implemented by `platform`.
+pub trait ResourceGroupSource: Send + Sync {
+    /// The group with this id in the account; without an id the default group.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn resource_group(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        id: Option<&str>,
+    ) -> Result<Option<ResourceGroupInfo>>;
 }
 
 /// A service instance as other services need it.
@@ -123,8 +170,40 @@ pub struct Evidence {
     pub identity: ComputeIdentity,
     /// Token id of the evidence, when it has one.
     pub jti: Option<String>,
+    /// Key that verified it.
+    pub kid: Option<String>,
     /// The issued token must not outlive this time, when the registration asks for it.
     pub cap: Option<Timestamp>,
+}
+
+/// Evidence that was refused. Whether its signature was verified first decides in whose trail the event belongs.
+#[derive(Debug)]
+pub struct RefusedEvidence {
+    /// What the caller is told.
+    pub error: Error,
+    /// Whose compute resource signed it, when the signature was verified before the refusal.
+    pub known: Option<Box<KnownEvidence>>,
+}
+
+impl From<Error> for RefusedEvidence {
+    fn from(error: Error) -> Self {
+        Self { error, known: None }
+    }
+}
+
+/// What is certain about refused evidence.
+#[derive(Debug, Clone)]
+pub struct KnownEvidence {
+    /// Account of the issuer.
+    pub account: AccountId,
+    /// CRN of the issuer.
+    pub crn: Crn,
+    /// Name of the compute resource as far as it is known.
+    pub display: String,
+    /// Kind of the compute resource.
+    pub cr_type: CrType,
+    /// Token id of the evidence, when it has one.
+    pub jti: Option<String>,
 }
 
 /// Verifies compute resource tokens; implemented by `kubernetes`.
@@ -134,7 +213,7 @@ pub trait EvidenceVerifier: Send + Sync {
     ///
     /// # Errors
     /// With the published code of the token endpoint and a bounded private reason.
-    async fn verify(&self, ctx: &Ctx, cr_token: &str) -> Result<Evidence>;
+    async fn verify(&self, ctx: &Ctx, cr_token: &str) -> Result<Evidence, RefusedEvidence>;
 
     /// The same checks as a list of steps for those who may see them, with the evidence if all passed.
     ///

@@ -12,6 +12,7 @@ pub mod crn;
 pub mod ids;
 pub mod text;
 pub mod time;
+pub mod token;
 
 pub use crn::Crn;
 pub use ids::{

@@ -70,6 +70,9 @@ pub struct TokenClaims {
     /// Session, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
+    /// Hard end of the session, epoch seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_exp_max: Option<i64>,
     /// Token id.
     pub jti: String,
     /// Id without the realm.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use avouch_crypto::rng;
-use avouch_gate::audit::{self, Event, EventTarget, Initiator};
-use avouch_gate::{App, Error, Kind, Result};
+use avouch_gate::audit::{self, Event};
+use avouch_gate::ctx::background_event;
+use avouch_gate::{App, Details, Error, Kind, Permit, Result};
 use avouch_store::Tx;
 use avouch_wire::time::Timestamp;
 
@@ -57,7 +57,7 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     let now = app.clock.now();
     let due = app.store.read(move |tx| sql::due(tx, now, 50)).await?;
     for r in due {
-        let (shared, event_id) = (app.clone(), rng::uuid_v4(app.rng.as_ref()).to_string());
+        let shared = app.clone();
         app.store
             .write(move |tx| {
                 let instance = match reclaim(&shared, tx, &r, "avouch-reclamation", now) {
@@ -65,42 +65,16 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
                     Err(e) if e.kind() == Kind::Unprocessable => return Ok(()),
                     Err(e) => return Err(e),
                 };
-                audit::sql::insert(tx, &event(&shared, &event_id, &instance, now)?)
+                audit::sql::insert(tx, &event(&shared, &instance, now)?)
             })
             .await?;
     }
     Ok(())
 }
 
-fn event(app: &App, id: &str, instance: &Instance, now: Timestamp) -> Result<Event> {
-    Ok(Event {
-        id: id.to_owned(),
-        account: instance.account.as_str().to_owned(),
-        time: now,
-        action: format!("{}.instance.delete", instance.service),
-        status: 204,
-        locked: false,
-        initiator: Initiator {
-            id: "avouch-reclamation".into(),
-            name: "Avouch".into(),
-            type_uri: "service/security/clientid".into(),
-            credential: "token".into(),
-            ..Initiator::default()
-        },
-        target: EventTarget {
-            id: instance.crn()?.to_string(),
-            name: instance.name.clone(),
-            type_uri: format!("{}/instance", instance.service),
-            resource_group: Some(crate::resource_groups::crn(&instance.account, &instance.resource_group)),
-        },
-        failure: None,
-        correlation_id: id.to_owned(),
-        log_source: audit::log_source("resource-controller", "global", &instance.account, ""),
-        data_event: false,
-        request: serde_json::Map::new(),
-        response: serde_json::Map::new(),
-        decision: serde_json::Map::new(),
-        node: app.config.node.clone(),
-        service_display: "Resource Controller".into(),
-    })
+fn event(app: &App, instance: &Instance, now: Timestamp) -> Result<Event> {
+    let action = format!("{}.instance.delete", instance.service);
+    let permit = Permit::system("reclamation", &action, instance.target()?);
+    let details = Details { status: 204, ..Details::default() };
+    Ok(background_event(app, now, "Resource Controller", &permit, details))
 }

@@ -3,6 +3,7 @@
 pub mod http;
 pub mod sql;
 
+use avouch_gate::links::{ResourceGroupInfo, ResourceGroupSource};
 use avouch_gate::{Ctx, Endpoint, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_store::Tx;
@@ -53,6 +54,25 @@ pub fn create_default(tx: &mut Tx<'_>, account: &AccountId, id: &str, now: Times
             updated_at: now,
         },
     )
+}
+
+/// Look-up for other services.
+#[derive(Debug, Clone, Copy)]
+pub struct ResourceGroups;
+
+impl ResourceGroupSource for ResourceGroups {
+    fn resource_group(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        id: Option<&str>,
+    ) -> Result<Option<ResourceGroupInfo>> {
+        let found = match id {
+            Some(id) => sql::get(tx, account, id)?,
+            None => sql::list(tx, account)?.into_iter().find(|g| g.default),
+        };
+        Ok(found.map(|g| ResourceGroupInfo { id: g.id, name: g.name }))
+    }
 }
 
 /// CRN of a group.

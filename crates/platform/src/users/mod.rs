@@ -4,7 +4,7 @@ pub mod http;
 pub mod sql;
 
 use avouch_gate::Result;
-use avouch_gate::links::IdentityState;
+use avouch_gate::links::{IdentityState, Person};
 use avouch_store::Tx;
 use avouch_wire::ids::{AccountId, IamId};
 use avouch_wire::time::Timestamp;
@@ -35,4 +35,13 @@ pub struct User {
 pub fn state(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<IdentityState> {
     let user = sql::get(tx, account, iam_id)?;
     Ok(IdentityState { alive: user.is_some_and(|u| u.state == "ACTIVE"), revoked_before: None })
+}
+
+/// How the user is called; `None` for strangers and for users who may not act.
+///
+/// # Errors
+/// Those of the store.
+pub fn person(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Option<Person>> {
+    let user = sql::get(tx, account, iam_id)?.filter(|u| u.state == "ACTIVE");
+    Ok(user.map(|u| Person { email: u.email, given_name: u.first_name, family_name: u.last_name }))
 }
