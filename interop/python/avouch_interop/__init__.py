@@ -1,0 +1,1 @@
+"""What the suites share: the server's coordinates, evidence of made-up workloads, and published clients."""

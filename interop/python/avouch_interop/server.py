@@ -1,0 +1,123 @@
+"""Starts `avouch server` on a throw-away directory: for the Kubernetes suite, and around any command.
+
+    python -m avouch_interop.server COMMAND ...
+
+runs the command with the variables of the server's `bootstrap.env` and ends with its exit code.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import requests
+
+from .settings import Settings, read_bootstrap
+
+START_LIMIT = 60
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def stop(process: subprocess.Popen, limit: float = 10) -> None:
+    """Ends a child which was started in a session of its own, with all that it started."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            pass
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+class AvouchServer:
+    def __init__(self, binary: str | None = None, **environment: str):
+        binary = binary or os.environ.get("AVOUCH_BIN")
+        if not binary or not os.access(binary, os.X_OK):
+            raise SystemExit(f"AVOUCH_BIN does not name a program: {binary}")
+        self.binary = str(Path(binary).resolve())
+        self.environment = environment
+        self.process = None
+        self.folder = None
+
+    def __enter__(self) -> "AvouchServer":
+        self.folder = Path(tempfile.mkdtemp(prefix="avouch-interop-"))
+        self.data = self.folder / "data"
+        self.log = self.folder / "server.log"
+        self.url = f"http://127.0.0.1:{free_port()}"
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def start(self) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AVOUCH_")}
+        command = [self.binary, "server", "--data", str(self.data), "--listen", self.url.removeprefix("http://")]
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                env=inherited | self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_LIMIT
+        while not self._ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"the server did not start:\n{self.tail()}")
+            time.sleep(0.05)
+        self.variables = read_bootstrap(self.data / "bootstrap.env")
+        self.settings = Settings.from_environment(self.variables)
+
+    def _ready(self) -> bool:
+        if not (self.data / "bootstrap.env").exists():
+            return False
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def tail(self, lines: int = 40) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+    def __exit__(self, *_outcome) -> None:
+        if self.process is not None:
+            stop(self.process)
+        keep = os.environ.get("INTEROP_KEEP_LOG")
+        if keep and self.log.exists():
+            shutil.copyfile(self.log, keep)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def interrupted(number, _frame):
+    raise SystemExit(128 + number)
+
+
+def run_with_server(command: list[str]) -> int:
+    signal.signal(signal.SIGTERM, interrupted)
+    with AvouchServer() as server:
+        code = subprocess.run(command, env=os.environ | server.variables).returncode
+        died = server.process.poll()
+        if died is not None:
+            print(f"the server ended by itself with {died}:\n{server.tail()}", file=sys.stderr)
+        return code or (1 if died is not None else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(run_with_server(sys.argv[1:]))
