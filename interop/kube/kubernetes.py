@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import socket
-import subprocess
 import time
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from avouch_interop.server import free_port, stop
+from avouch_interop.server import free_port, start, stop
 
 DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 API_PORT = 6443
@@ -103,8 +102,7 @@ class Etcd:
         command += ["--listen-client-urls", self.url, "--advertise-client-urls", self.url]
         command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
         command += ["--initial-cluster", f"default={peer}"]
-        with open(folder / "etcd.log", "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self.process = start(command, folder / "etcd.log")
         wait_until(lambda: requests.get(f"{self.url}/health", timeout=2).ok, self.process, folder / "etcd.log")
 
     def stop(self) -> None:
@@ -194,13 +192,7 @@ class ApiServer:
             "v": 1,
         }
         log_file = self.folder / "apiserver.log"
-        with open(log_file, "ab") as log:
-            self.process = subprocess.Popen(
-                [program] + [f"--{name}={value}" for name, value in options.items()],
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.process = start([program] + [f"--{name}={value}" for name, value in options.items()], log_file)
         wait_until(lambda: self.session.get(f"{self.url}/readyz", timeout=5).ok, self.process, log_file)
 
     def stop(self) -> None:

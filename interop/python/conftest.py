@@ -17,7 +17,12 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def owner(settings):
-    return clients.by_apikey(settings, settings.apikey)
+    made = clients.by_apikey(settings, settings.apikey)
+    try:
+        made.bearer()
+    except Exception as error:  # the client waits a minute before each further try, so nothing else is worth trying
+        pytest.exit(f"the owner cannot sign in: {error}", returncode=1)
+    return made
 
 
 @pytest.fixture

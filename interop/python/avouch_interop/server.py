@@ -5,6 +5,7 @@
 runs the command with the variables of the server's `bootstrap.env` and ends with its exit code.
 """
 
+import ctypes
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ import requests
 from .settings import Settings, read_bootstrap
 
 START_LIMIT = 60
+PR_SET_PDEATHSIG = 1
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -28,19 +30,31 @@ def free_port(host: str = "127.0.0.1") -> int:
         return probe.getsockname()[1]
 
 
+def die_with_parent() -> None:
+    """Between fork and exec: the child ends when this process does, however that comes about."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def start(command: list, log: Path, **options) -> subprocess.Popen:
+    """Starts a server with its output in a file."""
+    with open(log, "ab") as sink:
+        return subprocess.Popen(
+            list(map(str, command)),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            preexec_fn=die_with_parent,
+            **options,
+        )
+
+
 def stop(process: subprocess.Popen, limit: float = 10) -> None:
-    """Ends a child which was started in a session of its own, with all that it started."""
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired:
-            pass
+    process.terminate()
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
+        process.wait(limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 class AvouchServer:
@@ -68,15 +82,7 @@ class AvouchServer:
     def start(self) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AVOUCH_")}
         command = [self.binary, "server", "--data", str(self.data), "--listen", self.url.removeprefix("http://")]
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                command,
-                env=inherited | self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self.process = start(command, self.log, env=inherited | self.environment)
         deadline = time.monotonic() + START_LIMIT
         while not self._ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
