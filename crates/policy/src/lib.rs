@@ -9,6 +9,7 @@
 //! Everything here fails closed: what is not understood does not hold.
 
 pub mod access;
+pub mod bench_support;
 pub mod claims;
 pub mod reason;
 pub mod roles;

@@ -95,6 +95,11 @@ impl Key {
         usize::from(self.0)
     }
 
+    /// The key at a place below [`KEYS`].
+    pub(crate) fn at(place: u32) -> Key {
+        Key(u8::try_from(place).unwrap_or(u8::MAX))
+    }
+
     /// Whether the key holds the id of one kind of object of the VPC service, which also picks the kind.
     pub fn is_object_id(self) -> bool {
         self.0 >= FIRST_OBJECT_ID

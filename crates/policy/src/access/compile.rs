@@ -32,6 +32,11 @@ impl Cond {
     fn holds_text(self) -> bool {
         matches!(self.how, How::Equals | How::Match)
     }
+
+    /// Above zero for conditions that a policy can be filed under, highest for the narrowest.
+    fn filing_rank(self) -> u8 {
+        if self.how == How::Equals { self.key.narrowness() } else { 0 }
+    }
 }
 
 /// What few policies have.
@@ -68,13 +73,13 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// The condition that the policy is filed under: its narrowest equality.
+    /// The condition that the policy is filed under: its narrowest equality, which stands last.
+    pub(super) fn filed(&self) -> Option<&Cond> {
+        self.conds.last().filter(|c| c.filing_rank() > 0)
+    }
+
     pub(super) fn filing(&self) -> Filing {
-        self.conds
-            .iter()
-            .filter(|c| c.how == How::Equals && c.key.narrowness() > 0)
-            .max_by_key(|c| c.key.narrowness())
-            .map_or(Filing::NONE, |c| Filing::at(c.key.place(), c.arg))
+        self.filed().map_or(Filing::NONE, |c| Filing::new(c.key, c.arg))
     }
 }
 
@@ -86,8 +91,8 @@ impl Filing {
     /// For policies without an equality to file them under.
     pub(super) const NONE: Filing = Filing(u64::MAX);
 
-    pub(super) fn at(key_place: usize, value: u32) -> Self {
-        Self((key_place as u64) << 32 | u64::from(value))
+    pub(super) fn new(key: Key, value: u32) -> Self {
+        Self((key.place() as u64) << 32 | u64::from(value))
     }
 
     /// The place of the key; `None` for [`Self::NONE`].
@@ -252,7 +257,9 @@ pub(super) fn compile(id: [u8; 16], doc: &PolicyDoc, atoms: &mut Atoms, subject:
     if doc.rule.is_none() && doc.pattern.is_some() {
         extra.never = Some("has a pattern without its rule");
     }
-    let conds = atoms.conds(&doc.resource, &mut extra);
+    let mut conds = atoms.conds(&doc.resource, &mut extra);
+    // From wide to narrow, so that a miss is nearer the more conditions hold before it.
+    conds.sort_by_key(|c| (c.filing_rank(), c.key.narrowness()));
     if let Subject::Service(attrs) = &doc.subject {
         extra.source = atoms.conds(attrs, &mut extra);
     }

@@ -37,7 +37,7 @@ enum Ask<'a> {
 /// Attributes of one side of a request, and the same as the index knows them.
 struct Side<'a> {
     attrs: &'a ResourceAttrs,
-    values: Values,
+    values: Values<'a>,
     /// Conditions on what is inside an instance hold where the request does not say.
     inside: bool,
 }
@@ -176,7 +176,7 @@ impl Index {
         Reason::group("policy", result).with_id(policy_id(p.id).as_str()).on(claim).found(subject)
     }
 
-    fn for_each(&self, who: Who<'_>, values: Option<&Values>, mut each: impl FnMut(&Policy)) {
+    fn for_each(&self, who: Who<'_>, values: Option<&Values<'_>>, mut each: impl FnMut(&Policy)) {
         match who {
             Who::Subjects(subjects) => {
                 // Ids never begin with the character that marks a service, so a caller cannot pass for one.
@@ -193,7 +193,7 @@ impl Index {
     }
 
     fn request<'a>(
-        &self,
+        &'a self,
         ask: Ask<'a>,
         res: &'a ResourceAttrs,
         source: Option<&'a ResourceAttrs>,
@@ -277,10 +277,10 @@ impl Index {
         let (res, values) = (side.attrs, &side.values);
         let list = || p.extra.as_ref().and_then(|e| e.lists.get(cond.arg as usize));
         let result = match cond.how {
-            _ if side.inside && cond.key.is_inside_instance() && !values.has(cond.key) => true,
+            _ if side.inside && cond.key.is_inside_instance() && res.get(cond.key).is_none() => true,
             How::Equals => values.is(cond.key, cond.arg),
             How::Match => res.get(cond.key).is_some_and(|v| wildcard::matches(&self.atoms.text(cond.arg), v)),
-            How::Exists => values.has(cond.key),
+            How::Exists => res.get(cond.key).is_some(),
             How::Absent => res.lacks(cond.key),
             How::List => list().is_some_and(|op| op.holds(res.get(cond.key), false)),
         };

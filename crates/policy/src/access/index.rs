@@ -11,10 +11,11 @@ use super::doc::PolicyDoc;
 use super::intern::{Slab, Table, pack};
 use avouch_wire::PolicyId;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use std::cell::Cell;
 use std::hash::BuildHasher;
 
 /// More policies than this under one subject are filed by their narrowest equality.
-const FLAT: usize = 12;
+const FLAT: usize = 4;
 
 /// Places of policies; most lists hold one.
 #[derive(Debug, Default)]
@@ -236,10 +237,20 @@ impl Index {
     }
 
     /// Calls `each` with the policies of a subject: those that a request with these values may match, or all of them.
-    pub(super) fn policies_of(&self, subject: &str, values: Option<&Values>, mut each: impl FnMut(&Policy)) {
+    pub(super) fn policies_of(
+        &self,
+        subject: &str,
+        values: Option<&Values<'_>>,
+        mut each: impl FnMut(&Policy),
+    ) {
         let Some(filed) = self.subjects.find(subject).and_then(|s| self.subjects.get(s)) else { return };
         let mut all = |places: &Places| {
-            places.as_slice().iter().filter_map(|p| self.policies.get(*p)).for_each(&mut each)
+            for policy in places.as_slice().iter().filter_map(|p| self.policies.get(*p)) {
+                // What the filing of a subject with many policies leaves out is left out here too.
+                if values.is_none_or(|v| policy.filed().is_none_or(|c| v.is(c.key, c.arg))) {
+                    each(policy);
+                }
+            }
         };
         let keyed = match filed {
             Filed::Flat(places) => return all(places),
@@ -248,9 +259,9 @@ impl Index {
         let Some(values) = values else { return keyed.places.values().for_each(all) };
         let mut keys = keyed.keys;
         while keys != 0 {
-            let place = keys.trailing_zeros();
+            let key = Key::at(keys.trailing_zeros());
             keys &= keys - 1;
-            if let Some(filing) = values.filing(place as usize)
+            if let Some(filing) = values.filing(key)
                 && let Some(places) = keyed.places.get(&filing)
             {
                 all(places);
@@ -292,35 +303,40 @@ impl Keyed {
     }
 }
 
-/// The values of a request as the index knows them.
-#[derive(Debug)]
-pub(super) struct Values([u32; KEYS]);
+/// The values of a request as the index knows them, looked up when they are first asked for.
+pub(super) struct Values<'a> {
+    attrs: &'a ResourceAttrs,
+    atoms: &'a Atoms,
+    known: [Cell<u32>; KEYS],
+}
 
-impl Values {
+impl<'a> Values<'a> {
     const ABSENT: u32 = u32::MAX;
     /// Present, but no policy compares with it.
     const FOREIGN: u32 = u32::MAX - 1;
+    const UNASKED: u32 = u32::MAX - 2;
 
-    pub(super) fn new(res: &ResourceAttrs, atoms: &Atoms) -> Self {
-        let mut values = [Self::ABSENT; KEYS];
-        for (key, value) in res.iter() {
-            if let Some(at) = values.get_mut(key.place()) {
-                *at = atoms.find(value).unwrap_or(Self::FOREIGN);
-            }
+    pub(super) fn new(attrs: &'a ResourceAttrs, atoms: &'a Atoms) -> Self {
+        Self { attrs, atoms, known: [const { Cell::new(Self::UNASKED) }; KEYS] }
+    }
+
+    fn get(&self, key: Key) -> u32 {
+        let Some(known) = self.known.get(key.place()) else { return Self::ABSENT };
+        if known.get() == Self::UNASKED {
+            known.set(match self.attrs.get(key) {
+                None => Self::ABSENT,
+                Some(value) => self.atoms.find(value).unwrap_or(Self::FOREIGN),
+            });
         }
-        Self(values)
+        known.get()
     }
 
     pub(super) fn is(&self, key: Key, arg: u32) -> bool {
-        self.0.get(key.place()) == Some(&arg)
+        self.get(key) == arg
     }
 
-    pub(super) fn has(&self, key: Key) -> bool {
-        self.0.get(key.place()).is_some_and(|v| *v != Self::ABSENT)
-    }
-
-    fn filing(&self, key_place: usize) -> Option<Filing> {
-        let value = *self.0.get(key_place)?;
-        (value < Self::FOREIGN).then(|| Filing::at(key_place, value))
+    fn filing(&self, key: Key) -> Option<Filing> {
+        let value = self.get(key);
+        (value < Self::UNASKED).then(|| Filing::new(key, value))
     }
 }

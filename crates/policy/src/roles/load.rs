@@ -1,8 +1,8 @@
 //! Reads the role data file into a [`Catalogue`]. Every slip in the file is an error, found by the tests of this crate.
 
 use super::{Catalogue, Role, RoleKind, Service, ServiceKind};
+use hashbrown::HashMap;
 use serde::Deserialize;
-use std::collections::HashMap;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,8 +5,8 @@
 
 mod load;
 
+use hashbrown::HashMap;
 use serde::Serialize;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// Platform roles act on the resource as a thing, service roles inside it.
@@ -77,6 +77,9 @@ impl Service {
 
     /// The spelling that is evaluated: newer spellings of an action mean the older one.
     pub fn canonical<'a>(&'a self, action: &'a str) -> &'a str {
+        if self.aliases.is_empty() {
+            return action;
+        }
         self.aliases.get(action).map_or(action, String::as_str)
     }
 
