@@ -73,13 +73,10 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// The condition that the policy is filed under: its narrowest equality, which stands last.
-    pub(super) fn filed(&self) -> Option<&Cond> {
-        self.conds.last().filter(|c| c.filing_rank() > 0)
-    }
-
+    /// What the policy is filed under: its narrowest equality, which stands last.
     pub(super) fn filing(&self) -> Filing {
-        self.filed().map_or(Filing::NONE, |c| Filing::new(c.key, c.arg))
+        let narrowest = self.conds.last().filter(|c| c.filing_rank() > 0);
+        narrowest.map_or(Filing::NONE, |c| Filing::new(c.key, c.arg))
     }
 }
 
@@ -95,9 +92,14 @@ impl Filing {
         Self((key.place() as u64) << 32 | u64::from(value))
     }
 
-    /// The place of the key; `None` for [`Self::NONE`].
-    pub(super) fn key_place(self) -> Option<u32> {
-        (self != Self::NONE).then_some(u32::try_from(self.0 >> 32).unwrap_or(0))
+    /// The key; `None` for [`Self::NONE`].
+    pub(super) fn key(self) -> Option<Key> {
+        (self != Self::NONE).then(|| Key::at(u32::try_from(self.0 >> 32).unwrap_or(u32::MAX)))
+    }
+
+    /// The value under the key.
+    pub(super) fn value(self) -> u32 {
+        u32::try_from(self.0 & u64::from(u32::MAX)).unwrap_or(u32::MAX)
     }
 }
 

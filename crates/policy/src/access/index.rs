@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::hash::BuildHasher;
 
 /// More policies than this under one subject are filed by their narrowest equality.
-const FLAT: usize = 4;
+const FLAT: usize = 16;
 
 /// Places of policies; most lists hold one.
 #[derive(Debug, Default)]
@@ -78,10 +78,66 @@ struct Keyed {
     len: usize,
 }
 
+/// A policy under its subject, with what it is filed by: most are passed over without being looked at.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    filing: Filing,
+    place: u32,
+}
+
 #[derive(Debug)]
 enum Filed {
-    Flat(Places),
+    One(Entry),
+    Flat(Vec<Entry>),
     Keyed(Box<Keyed>),
+}
+
+impl Filed {
+    const EMPTY: Self = Self::Flat(Vec::new());
+
+    /// Adds a policy and says where it stands.
+    fn push(&mut self, entry: Entry) -> u32 {
+        let list = match self {
+            Self::Keyed(keyed) => return keyed.push(entry.filing, entry.place),
+            Self::Flat(list) if list.is_empty() => {
+                *self = Self::One(entry);
+                return 0;
+            }
+            Self::Flat(list) => list,
+            Self::One(first) => {
+                *self = Self::Flat(vec![*first, entry]);
+                return 1;
+            }
+        };
+        list.push(entry);
+        u32::try_from(list.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Takes a policy out; returns the place of the one that moved to where it stood, if one did.
+    fn remove(&mut self, filing: Filing, pos: u32) -> Option<u32> {
+        match self {
+            Self::Keyed(keyed) => keyed.remove(filing, pos),
+            Self::One(_) => {
+                *self = Self::EMPTY;
+                None
+            }
+            Self::Flat(list) => {
+                if pos as usize >= list.len() {
+                    return None;
+                }
+                list.swap_remove(pos as usize);
+                list.get(pos as usize).map(|e| e.place)
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::One(_) => false,
+            Self::Flat(list) => list.is_empty(),
+            Self::Keyed(keyed) => keyed.len == 0,
+        }
+    }
 }
 
 /// The policies and custom roles of one account. Changes are made in place and cost the same however many policies there are.
@@ -142,8 +198,7 @@ impl Index {
 
     fn insert(&mut self, id: &PolicyId, doc: &PolicyDoc) -> Option<()> {
         let id = pack(id.as_str())?;
-        let subject =
-            self.subjects.find_or_insert(&subject_text(&doc.subject), || Filed::Flat(Places::None))?;
+        let subject = self.subjects.find_or_insert(&subject_text(&doc.subject), || Filed::EMPTY)?;
         let roles = self.role_sets.acquire(&doc.roles)?;
         let policy = compile(id, doc, &mut self.atoms, subject, roles);
         let filing = policy.filing();
@@ -151,10 +206,7 @@ impl Index {
         let (policies, hasher) = (&self.policies, &self.hasher);
         let rehash = |p: &u32| policies.get(*p).map_or(0, |policy| hasher.hash_one(policy.id));
         self.by_id.insert_unique(hasher.hash_one(id), place, rehash);
-        let pos = match self.subjects.get_mut(subject)? {
-            Filed::Flat(places) => places.push(place),
-            Filed::Keyed(keyed) => keyed.push(filing, place),
-        };
+        let pos = self.subjects.get_mut(subject)?.push(Entry { filing, place });
         self.policies.get_mut(place)?.pos = pos;
         if pos as usize >= FLAT {
             self.spread(subject);
@@ -166,11 +218,9 @@ impl Index {
     fn spread(&mut self, subject: u32) -> Option<()> {
         let filed = self.subjects.get_mut(subject)?;
         let Filed::Flat(flat) = filed else { return None };
-        let flat = std::mem::take(flat);
         let mut keyed = Keyed::default();
-        for place in flat.as_slice() {
-            let policy = self.policies.get_mut(*place)?;
-            policy.pos = keyed.push(policy.filing(), *place);
+        for entry in flat.iter() {
+            self.policies.get_mut(entry.place)?.pos = keyed.push(entry.filing, entry.place);
         }
         *filed = Filed::Keyed(Box::new(keyed));
         Some(())
@@ -191,13 +241,8 @@ impl Index {
         }
         let policy = self.policies.remove(place)?;
         let filed = self.subjects.get_mut(policy.subject)?;
-        let (moved, empty) = match filed {
-            Filed::Flat(places) => (places.remove(policy.pos), matches!(places, Places::None)),
-            Filed::Keyed(keyed) => {
-                let moved = keyed.remove(policy.filing(), policy.pos);
-                (moved, keyed.len == 0)
-            }
-        };
+        let moved = filed.remove(policy.filing(), policy.pos);
+        let empty = filed.is_empty();
         if let Some(moved) = moved.and_then(|m| self.policies.get_mut(m)) {
             moved.pos = policy.pos;
         }
@@ -244,18 +289,20 @@ impl Index {
         mut each: impl FnMut(&Policy),
     ) {
         let Some(filed) = self.subjects.find(subject).and_then(|s| self.subjects.get(s)) else { return };
-        let mut all = |places: &Places| {
-            for policy in places.as_slice().iter().filter_map(|p| self.policies.get(*p)) {
-                // What the filing of a subject with many policies leaves out is left out here too.
-                if values.is_none_or(|v| policy.filed().is_none_or(|c| v.is(c.key, c.arg))) {
-                    each(policy);
-                }
+        let mut visit = |place: u32| {
+            if let Some(policy) = self.policies.get(place) {
+                each(policy);
             }
         };
+        let may_match = |entry: &&Entry| values.is_none_or(|v| v.may_match(entry.filing));
         let keyed = match filed {
-            Filed::Flat(places) => return all(places),
+            Filed::One(entry) => {
+                return Some(entry).into_iter().filter(may_match).for_each(|e| visit(e.place));
+            }
+            Filed::Flat(list) => return list.iter().filter(may_match).for_each(|e| visit(e.place)),
             Filed::Keyed(keyed) => keyed,
         };
+        let mut all = |places: &Places| places.as_slice().iter().copied().for_each(&mut visit);
         let Some(values) = values else { return keyed.places.values().for_each(all) };
         let mut keys = keyed.keys;
         while keys != 0 {
@@ -285,8 +332,8 @@ impl Index {
 
 impl Keyed {
     fn push(&mut self, filing: Filing, place: u32) -> u32 {
-        if let Some(key) = filing.key_place() {
-            self.keys |= 1 << key;
+        if let Some(key) = filing.key() {
+            self.keys |= 1 << key.place();
         }
         self.len += 1;
         self.places.entry(filing).or_default().push(place)
@@ -333,6 +380,11 @@ impl<'a> Values<'a> {
 
     pub(super) fn is(&self, key: Key, arg: u32) -> bool {
         self.get(key) == arg
+    }
+
+    /// Whether a policy that is filed so can match.
+    fn may_match(&self, filing: Filing) -> bool {
+        filing.key().is_none_or(|key| self.is(key, filing.value()))
     }
 
     fn filing(&self, key: Key) -> Option<Filing> {

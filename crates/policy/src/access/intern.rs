@@ -70,14 +70,35 @@ impl Text {
     }
 }
 
+/// Values of lower-case hexadecimal digits; 0xff for every other byte.
+const HEX: [u8; 256] = {
+    let mut table = [0xff; 256];
+    let digits = b"0123456789abcdef";
+    let mut value = 0;
+    while value < 16 {
+        // INVARIANT: evaluated by the compiler.
+        table[digits[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+};
+
 /// The sixteen bytes of a UUID in its canonical spelling: lower case, hyphens in their places.
 pub(crate) fn pack(text: &str) -> Option<[u8; 16]> {
-    let lower = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b) || b == b'-';
-    if text.len() != 36 || !text.bytes().all(lower) {
+    const DIGITS: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+    let text: &[u8; 36] = text.as_bytes().try_into().ok()?;
+    if [8, 13, 18, 23].iter().any(|at| text.get(*at) != Some(&b'-')) {
         return None;
     }
-    let uuid = uuid::Uuid::try_parse_ascii(text.as_bytes()).ok()?;
-    Some(uuid.into_bytes())
+    let mut out = [0; 16];
+    let mut wrong = 0;
+    for (byte, at) in out.iter_mut().zip(DIGITS) {
+        // INVARIANT: places stay below 36, and a byte is always a place of the table.
+        let (high, low) = (HEX[text[at] as usize], HEX[text[at + 1] as usize]);
+        wrong |= high | low;
+        *byte = high << 4 | (low & 0x0f);
+    }
+    (wrong < 16).then_some(out)
 }
 
 /// A growing list of places that can be freed and used again. It grows by chunks, so that growth copies nothing.
@@ -243,6 +264,20 @@ mod tests {
         assert_eq!(table.find(id), None);
         assert_eq!(table.find_or_insert("new", || ()), Some(places[0]), "freed places are used again");
         assert_eq!(table.find(&texts[3]), Some(places[3]));
+    }
+
+    #[test]
+    fn only_canonical_identifiers_are_packed() {
+        let id = "01234567-89ab-4cde-8f01-23456789abcd";
+        assert_eq!(pack(id), Some(uuid::Uuid::parse_str(id).unwrap().into_bytes()));
+        for at in 0..36 {
+            for other in ["-", "g", "A", "G", "\u{0}", "/", ":", "`"] {
+                let mut text = id.to_owned();
+                text.replace_range(at..=at, other);
+                assert!(text == id || pack(&text).is_none(), "{text}");
+            }
+        }
+        assert_eq!(pack(&id[..35]), None);
     }
 
     #[test]
