@@ -10,5 +10,21 @@ use avouch_gate::Service;
 
 /// Policies, roles, authorizations, the decision endpoints and the settings of access management.
 pub fn policy_service() -> Service {
-    Service { name: "iam-am", display: "IAM Access Management", endpoints: policies::endpoints(), render: errors_access::policy }
+    let endpoints = [policies::endpoints(), roles::endpoints()];
+    Service {
+        name: "iam-am",
+        display: "IAM Access Management",
+        endpoints: endpoints.into_iter().flatten().collect(),
+        render: errors_access::policy,
+    }
+}
+
+/// Access groups, their members, rules and settings.
+pub fn groups_service() -> Service {
+    Service {
+        name: "iam-groups",
+        display: "IAM Access Groups Service",
+        endpoints: access_groups::endpoints(),
+        render: errors_access::groups,
+    }
 }

@@ -7,6 +7,7 @@
 //! What it refuses: text outside the grammar of its type. No type repairs, trims or folds its input, because two spellings of
 //! one name are how a check and a use come to disagree.
 
+pub mod access;
 pub mod catalog;
 pub mod crn;
 pub mod ids;

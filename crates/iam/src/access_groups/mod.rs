@@ -8,11 +8,28 @@
 //! Refused: a second group of the same name in whatever case, changes of the public group, members whose type does not fit
 //! their IAM id.
 
+pub mod all_groups;
+pub mod http;
+pub mod members;
+pub mod page;
+pub mod rules;
+pub mod settings;
 pub mod sql;
 
+use avouch_gate::{Endpoint, Error, Kind, Target};
+use avouch_policy::access::ResourceAttrs;
 use avouch_wire::ids::{AccessGroupId, AccountId, IamId, IamKind};
 use avouch_wire::time::Timestamp;
 use serde_json::Value;
+
+/// Longest name, characters.
+pub const NAME_MAX: usize = 100;
+/// Longest description, characters.
+pub const DESCRIPTION_MAX: usize = 250;
+/// Most members or groups of one call.
+pub const PER_CALL: usize = 50;
+/// Most rules of a group.
+pub const RULES_PER_GROUP: usize = 5;
 
 /// A group.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,4 +146,54 @@ pub struct Settings {
     pub modified_at: Timestamp,
     /// IAM id of who changed them last.
     pub modified_by: String,
+}
+
+impl Group {
+    /// The public group of an account, which has no row.
+    pub fn public(account: &AccountId, settings: Option<&Settings>) -> Self {
+        let at = settings.map_or(Timestamp::from_millis(0), |s| s.modified_at);
+        let by = settings.map_or_else(|| "avouch".to_owned(), |s| s.modified_by.clone());
+        Self {
+            id: AccessGroupId::public(),
+            account: account.clone(),
+            name: "Public Access".into(),
+            description: "Everybody, whether known to the account or not.".into(),
+            etag: settings.map_or_else(|| format!("1-{account}"), |s| s.etag.clone()),
+            created_at: Timestamp::from_millis(0),
+            created_by: "avouch".into(),
+            modified_at: at,
+            modified_by: by,
+        }
+    }
+
+    /// CRN of the group.
+    pub fn crn(&self) -> String {
+        crn(&self.account, self.id.as_str())
+    }
+}
+
+fn crn(account: &AccountId, id: &str) -> String {
+    let kind = if id.is_empty() { "" } else { "access-group" };
+    format!("crn:v1:bluemix:public:iam-groups::a/{account}::{kind}:{id}")
+}
+
+/// The target of a decision about one group, or about the groups of an account (`id` empty).
+pub fn target(account: &AccountId, id: &str, name: &str) -> Target {
+    let attrs = ResourceAttrs::service(account, "iam-groups");
+    let attrs = if id.is_empty() { attrs } else { attrs.with("resource", id) };
+    Target::global("iam-groups", account, attrs, crn(account, id)).named(name)
+}
+
+/// The answer of an unknown group, and of one that the caller may not know of.
+pub(crate) fn not_found(id: &str) -> Error {
+    let shown: String = id.chars().filter(|c| !c.is_control()).take(128).collect();
+    Error::new(Kind::NotFound, format!("Failed to find the access group with ID {shown}.")).code("group_not_found")
+}
+
+/// Endpoints of this resource. Literal paths stand beside `{access_group_id}`; the router prefers them.
+pub fn endpoints() -> Vec<Endpoint> {
+    [http::endpoints(), settings::endpoints(), all_groups::endpoints(), members::endpoints(), rules::endpoints()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

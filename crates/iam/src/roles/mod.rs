@@ -4,8 +4,12 @@
 //! display names that are taken, and two roles of one service with the same actions. Deleting a role takes it out of all
 //! policies.
 
+pub mod http;
+pub mod logic;
 pub mod sql;
 
+use avouch_gate::{Endpoint, Target};
+use avouch_policy::access::ResourceAttrs;
 use avouch_wire::ids::{AccountId, RoleId};
 use avouch_wire::time::Timestamp;
 
@@ -38,4 +42,30 @@ pub struct CustomRole {
     pub modified_at: Timestamp,
     /// IAM id of who changed it last.
     pub modified_by: String,
+}
+
+/// Longest name, characters.
+pub const NAME_MAX: usize = 30;
+/// Longest display name, characters.
+pub const DISPLAY_NAME_MAX: usize = 50;
+/// Longest description, characters.
+pub const DESCRIPTION_MAX: usize = 250;
+/// Most actions of one role.
+pub const ACTIONS_MAX: usize = 300;
+/// Role management has a service of its own, so that it can be granted without the rest of access management.
+pub const SERVICES: [&str; 2] = ["iam-access-management", "iam-access-management.customRole"];
+
+/// The target of a decision about custom roles, as one of [`SERVICES`].
+pub fn target(account: &AccountId, service: &str, crn: &str, name: &str) -> Target {
+    let crn = if crn.is_empty() {
+        format!("crn:v1:bluemix:public:iam-access-management::a/{account}:::")
+    } else {
+        crn.to_owned()
+    };
+    Target::global("iam-am", account, ResourceAttrs::service(account, service), crn).named(name)
+}
+
+/// Endpoints of this resource.
+pub fn endpoints() -> Vec<Endpoint> {
+    http::endpoints()
 }
