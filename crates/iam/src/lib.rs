@@ -1,12 +1,47 @@
-//! Identity and access management.
+//! Identity and access management: profiles and keys, policies and roles.
 
 pub mod access_groups;
 pub mod access_source;
+pub mod account_settings;
+pub mod api_keys;
+pub mod claim_rules;
+pub mod errors;
 pub mod errors_access;
+pub mod filter;
+pub mod history;
+pub mod identities;
+pub mod links;
+pub mod paging;
 pub mod policies;
+pub mod profiles;
 pub mod roles;
+pub mod service_id_groups;
+pub mod service_ids;
+pub mod states;
+pub mod templates;
 
 use avouch_gate::Service;
+
+/// IAM identity: profiles, rules, links, identities, service IDs, API keys, account settings.
+pub fn identity_service() -> Service {
+    let endpoints = [
+        profiles::endpoints(),
+        claim_rules::endpoints(),
+        links::endpoints(),
+        identities::endpoints(),
+        service_ids::endpoints(),
+        service_id_groups::endpoints(),
+        api_keys::endpoints(),
+        account_settings::endpoints(),
+        templates::endpoints(),
+    ];
+    Service {
+        name: "iam-identity",
+        display: "IAM Identity Service",
+        endpoints: endpoints.into_iter().flatten().collect(),
+        render: errors::render,
+    }
+}
 
 /// Policies, roles, authorizations, the decision endpoints and the settings of access management.
 pub fn policy_service() -> Service {
@@ -27,4 +62,10 @@ pub fn groups_service() -> Service {
         endpoints: access_groups::endpoints(),
         render: errors_access::groups,
     }
+}
+
+/// The entity tag after `old`, with a random part that was drawn before the transaction.
+pub(crate) fn next_tag(old: &str, salt: &str) -> String {
+    let n: i64 = old.split('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    format!("{}-{salt}", n + 1)
 }

@@ -1,0 +1,365 @@
+//! Requests on API keys.
+
+use avouch_crypto::rng;
+use avouch_crypto::secret::SecretString;
+use avouch_gate::{Ctx, Details, Error, Kind, Permit, Request, Response, Result, Target, etag};
+use avouch_policy::access::ResourceAttrs;
+use avouch_wire::crn::Crn;
+use avouch_wire::ids::{AccountId, ApiKeyId, IamId, IamKind};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{ApiKey, NewKey, digest_of, expiry, leak_action, prepare, render, sql};
+use crate::account_settings::{self, Creation};
+use crate::history::{self, Author};
+use crate::paging::{Page, put};
+use crate::profiles::http::{account_of, check_name, check_text};
+use crate::service_ids;
+
+#[derive(Deserialize)]
+struct Create {
+    iam_id: Option<String>,
+    account_id: Option<String>,
+    #[serde(flatten)]
+    key: NewKey,
+}
+
+#[derive(Deserialize)]
+struct Update {
+    name: Option<String>,
+    description: Option<String>,
+    support_sessions: Option<bool>,
+    action_when_leaked: Option<String>,
+    expires_at: Option<String>,
+}
+
+fn not_found(id: &str) -> Error {
+    let shown: String = id.chars().filter(|c| !c.is_control()).take(128).collect();
+    Error::new(Kind::NotFound, "Unable to find Object.")
+        .details(format!("Object Type: 'ApiKey' with ID '{shown}' not found."))
+}
+
+fn locked() -> Error {
+    Error::new(Kind::Locked, "The API key is locked; unlock it first.")
+}
+
+/// Decides: one's own keys are one's own; a service ID's keys belong to whoever made the service ID; else by policy.
+async fn decide(ctx: &Ctx, key: &ApiKey, action: &str) -> Result<Permit> {
+    let target = key.target();
+    let caller = ctx.caller()?;
+    if caller.iam_id() == &key.iam_id && caller.account() == &key.account {
+        return ctx.authorize_self(&key.iam_id, action, &target);
+    }
+    if let Some(id) = key.iam_id.as_service_id() {
+        let owner = ctx.read(move |tx| service_ids::sql::get(tx, &id)).await?;
+        if owner.is_some_and(|s| s.created_by == caller.iam_id().as_str() && s.account == *caller.account()) {
+            return ctx.authorize_self(caller.iam_id(), action, &target);
+        }
+    }
+    ctx.authorize(action, &target).await.map_err(|e| match e.kind() {
+        Kind::NotFound => not_found(key.id.as_str()),
+        _ => e,
+    })
+}
+
+async fn load(ctx: &Ctx, text: &str, action: &str) -> Result<(ApiKey, Permit)> {
+    let bare = match Crn::parse(text) {
+        Ok(crn) => crn.resource().to_owned(),
+        Err(_) => text.to_owned(),
+    };
+    let id = ApiKeyId::parse(&bare).map_err(|_| not_found(text))?;
+    let account = ctx.caller()?.account().clone();
+    let found = ctx.read(move |tx| sql::get(tx, &account, &id)).await?.ok_or_else(|| not_found(text))?;
+    ctx.detail(|d| {
+        let verb = action.rsplit('.').next().unwrap_or("update");
+        d.action(format!("iam-identity.{}.{verb}", found.kind()));
+    });
+    let permit = decide(ctx, &found, action).await?;
+    Ok((found, permit))
+}
+
+pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
+    let body: Create = request.json()?;
+    check_name(body.key.name.as_deref(), 300)?;
+    let owner = body.iam_id.filter(|i| !i.is_empty()).ok_or_else(|| Error::missing("iam_id"))?;
+    let owner = IamId::parse(&owner)
+        .map_err(|_| Error::invalid("iam_id", "The property 'iam_id' is not an IAM id."))?;
+    let account = account_of(&ctx, body.account_id)?;
+    let lock = service_ids::http::flag(&request, "entity-lock")?;
+    let disable = service_ids::http::flag(&request, "entity-disable")?;
+    let permit = may_create(&ctx, &account, &owner).await?;
+    let mut prepared = prepare(&ctx, &account, &owner, body.key, lock)?;
+    prepared.key.disabled = disable;
+    let limit = usize::try_from(ctx.app().config.limits.api_keys_per_identity).unwrap_or(0);
+    let author = Author::of(&ctx)?;
+    let key = prepared.key.clone();
+    ctx.write(permit, move |tx, event| {
+        event.status = 201;
+        event.action(format!("iam-identity.{}.create", key.kind()));
+        event.target(key.crn(), &key.name);
+        event.request("name", key.name.as_str()).request("iam_id", key.iam_id.as_str()).request("lock", key.locked);
+        if limit > 0 && sql::list(tx, &key.account, Some(&key.iam_id))?.len() >= limit {
+            return Err(Error::new(Kind::Limit, "The maximum number of allowed API keys of the identity is reached."));
+        }
+        sql::insert(tx, &key)?;
+        history::add(tx, &key.account, key.id.as_str(), &author, "create-apikey")
+    })
+    .await?;
+    let mut shown = render(&prepared.key, None);
+    put(&mut shown, "apikey", Some(prepared.value.expose().clone()));
+    Ok(Response::json(201, &shown)?.etag(&prepared.key.etag))
+}
+
+/// User keys are made by the user himself, unless the account restricts them; service ID keys by whoever may.
+async fn may_create(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Permit> {
+    let caller = ctx.caller()?;
+    let attrs = ResourceAttrs::service(account, "iam-identity").resource_type("apikey");
+    let kind = if owner.kind() == IamKind::User { "user-apikey" } else { "serviceid-apikey" };
+    ctx.detail(|d: &mut Details| {
+        d.action(format!("iam-identity.{kind}.create"));
+    });
+    let target = Target::global("iam-identity", account, attrs, "").of_type(format!("iam-identity/{kind}"));
+    match owner.kind() {
+        IamKind::User => {
+            if caller.iam_id() != owner || caller.account() != account {
+                return Err(Error::forbidden().reason("access"));
+            }
+            if account_settings::restricted(ctx, account, Creation::UserApiKey).await? {
+                return ctx.authorize("iam-identity.user-apikey.create", &target).await;
+            }
+            ctx.authorize_member("iam-identity.user-apikey.create", &target)
+        }
+        IamKind::ServiceId => {
+            let unknown = || Error::invalid("iam_id", "The property 'iam_id' names no service ID of the account.");
+            let id = owner.as_service_id().ok_or_else(unknown)?;
+            let found = ctx.read(move |tx| service_ids::sql::get(tx, &id)).await?;
+            let service_id = found.filter(|s| s.account == *account).ok_or_else(unknown)?;
+            if caller.iam_id() == owner && caller.account() == account {
+                return ctx.authorize_self(owner, "iam-identity.apikey.create", &target);
+            }
+            let permit = service_ids::decide(ctx, &service_id, "iam-identity.apikey.create").await?;
+            ctx.note(&target);
+            Ok(permit)
+        }
+        _ => Err(Error::invalid("iam_id", "API keys are for users and service IDs only.")),
+    }
+}
+
+pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
+    let page = Page::read(&request, &["name", "description", "created_at", "created_by"])?;
+    let account = account_of(&ctx, request.query("account_id")?)?;
+    let with_history = request.query_bool("include_history")?.unwrap_or(false);
+    let all = match request.query("scope")?.as_deref() {
+        None | Some("entity") => false,
+        Some("account") => true,
+        Some(_) => return Err(Error::invalid("scope", "The query parameter 'scope' must be 'entity' or 'account'.")),
+    };
+    let kind = match request.query("type")?.as_deref() {
+        None => None,
+        Some("user") => Some(IamKind::User),
+        Some("serviceid") => Some(IamKind::ServiceId),
+        Some(_) => return Err(Error::invalid("type", "The query parameter 'type' must be 'user' or 'serviceid'.")),
+    };
+    let me = ctx.caller()?.iam_id().clone();
+    let owner = match request.query("iam_id")? {
+        Some(text) => Some(
+            IamId::parse(&text)
+                .map_err(|_| Error::invalid("iam_id", "The query parameter 'iam_id' is not an IAM id."))?,
+        ),
+        None if all => None,
+        None => Some(me.clone()),
+    };
+    let own_account = *ctx.caller()?.account() == account;
+    let filter = ctx.filter(&account).await?;
+    let rows = ctx
+        .read(move |tx| {
+            let mut out = Vec::new();
+            for k in sql::list(tx, &account, owner.as_ref())? {
+                let mine = own_account && (k.iam_id == me || k.created_by == me.as_str());
+                if kind.is_none_or(|wanted| wanted == k.iam_id.kind())
+                    && (mine || filter.permits("iam-identity.apikey.list", &k.target().attrs))
+                {
+                    let mut shown = render(&k, None);
+                    if with_history {
+                        put(&mut shown, "history", Some(history::of(tx, &account, k.id.as_str())?));
+                    }
+                    out.push((k.created_at.millis(), shown));
+                }
+            }
+            Ok(out)
+        })
+        .await?;
+    Response::json(200, &page.cut(&request, "apikeys", rows)?)
+}
+
+/// Looks a key up by its value, for whoever holds it; never returns the value.
+pub async fn details(ctx: Ctx, request: Request) -> Result<Response> {
+    let value = request.header("iam-apikey").ok_or_else(|| Error::missing("IAM-ApiKey"))?;
+    let digest = digest_of(&SecretString::new(value.to_owned()));
+    let with_history = request.query_bool("include_history")?.unwrap_or(false);
+    let unknown = || Error::new(Kind::NotFound, "Unable to find Object.").details("Object Type: 'ApiKey' not found.");
+    let account = ctx.caller()?.account().clone();
+    let found = ctx.read(move |tx| sql::by_digest(tx, &digest)).await?;
+    // Whoever knows the value may log in with it, so its data is no secret to him within the account.
+    let key = found.filter(|k| k.account == account).ok_or_else(unknown)?;
+    let mut shown = render(&key, None);
+    if with_history {
+        let records = ctx.read(move |tx| history::of(tx, &key.account, key.id.as_str())).await?;
+        put(&mut shown, "history", Some(records));
+    }
+    Response::json(200, &shown)
+}
+
+pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
+    let with_history = request.query_bool("include_history")?.unwrap_or(false);
+    let activity = request.query_bool("include_activity")?.unwrap_or(false);
+    let (key, permit) = load(&ctx, request.param("id")?, "iam-identity.apikey.get").await?;
+    let tag = key.etag.clone();
+    let mut shown = match &key.stored {
+        None => render(&key, None),
+        Some(sealed) => {
+            let value = ctx.app().keyring.open(key.aad().as_bytes(), sealed).map_err(Error::internal)?;
+            let read = format!("iam-identity.{}.read", key.kind());
+            ctx.disclose(
+                &permit,
+                |d| {
+                    d.action(read);
+                },
+                None,
+            )
+            .await?;
+            render(&key, Some(&value))
+        }
+    };
+    let extras: Vec<(&str, Value)> = ctx
+        .read(move |tx| {
+            let mut out = Vec::new();
+            if with_history {
+                out.push(("history", history::of(tx, &key.account, key.id.as_str())?.into()));
+            }
+            if activity {
+                out.push(("activity", crate::states::activity(tx, &key.account, key.id.as_str())?));
+            }
+            Ok(out)
+        })
+        .await?;
+    for (name, value) in extras {
+        put(&mut shown, name, Some(value));
+    }
+    Ok(Response::json(200, &shown)?.etag(&tag))
+}
+
+/// Runs a change on a fresh copy of the key; `guarded` changes are refused while it is locked.
+async fn change(
+    ctx: &Ctx,
+    id: &str,
+    guarded: bool,
+    history_action: &'static str,
+    f: impl Fn(&mut ApiKey, &mut Details) -> Result<()> + Send + 'static,
+) -> Result<ApiKey> {
+    let (found, permit) = load(ctx, id, "iam-identity.apikey.update").await?;
+    let salt = rng::hex(ctx.app().rng.as_ref(), 16);
+    let (author, now) = (Author::of(ctx)?, ctx.now());
+    ctx.write(permit, move |tx, event| {
+        let mut key = sql::get(tx, &found.account, &found.id)?.ok_or_else(|| not_found(found.id.as_str()))?;
+        event.locked = key.locked;
+        if guarded && key.locked {
+            return Err(locked());
+        }
+        f(&mut key, event)?;
+        key.etag = crate::next_tag(&key.etag, &salt);
+        key.modified_at = now;
+        sql::update(tx, &key)?;
+        history::add(tx, &key.account, key.id.as_str(), &author, history_action)?;
+        Ok(key)
+    })
+    .await
+}
+
+pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
+    let body: Update = request.json()?;
+    if body.name.is_some() {
+        check_name(body.name.as_deref(), 300)?;
+    }
+    check_text("description", body.description.as_deref().unwrap_or_default(), 1000)?;
+    let leaked = leak_action(body.action_when_leaked.as_deref())?;
+    let expires = expiry(body.expires_at.as_deref())?;
+    let wanted = request.if_match()?;
+    let key = change(&ctx, request.param("id")?, true, "update-apikey", move |key, event| {
+        etag::check(&wanted, &key.etag)?;
+        if let Some(name) = &body.name {
+            if *name != key.name {
+                event.request("instance_name", name.as_str()).request("prev_instance_name", key.name.as_str());
+                event.target_name = Some(name.clone());
+            }
+            key.name.clone_from(name);
+        }
+        if let Some(description) = &body.description {
+            key.description = Some(description.clone()).filter(|d| !d.is_empty());
+        }
+        if let Some(on) = body.support_sessions {
+            key.support_sessions = on;
+        }
+        if let Some(action) = leaked {
+            key.action_when_leaked = action.to_owned();
+        }
+        if let Some(at) = expires {
+            key.expires_at = at;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Response::json(200, &render(&key, None))?.etag(&key.etag))
+}
+
+pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
+    let (found, permit) = load(&ctx, request.param("id")?, "iam-identity.apikey.delete").await?;
+    ctx.write(permit, move |tx, event| {
+        event.status = 204;
+        let key = sql::get(tx, &found.account, &found.id)?.ok_or_else(|| not_found(found.id.as_str()))?;
+        event.locked = key.locked;
+        if key.locked {
+            return Err(locked());
+        }
+        sql::delete(tx, &key)
+    })
+    .await?;
+    Ok(Response::empty(204))
+}
+
+pub async fn lock(ctx: Ctx, request: Request) -> Result<Response> {
+    flip(ctx, request, "lock", true).await
+}
+
+pub async fn unlock(ctx: Ctx, request: Request) -> Result<Response> {
+    flip(ctx, request, "lock", false).await
+}
+
+pub async fn disable(ctx: Ctx, request: Request) -> Result<Response> {
+    flip(ctx, request, "disable", true).await
+}
+
+pub async fn enable(ctx: Ctx, request: Request) -> Result<Response> {
+    flip(ctx, request, "disable", false).await
+}
+
+async fn flip(ctx: Ctx, request: Request, what: &'static str, on: bool) -> Result<Response> {
+    let record = match (what, on) {
+        ("lock", true) => "lock",
+        ("lock", false) => "unlock",
+        (_, true) => "disable",
+        (_, false) => "enable",
+    };
+    change(&ctx, request.param("id")?, what == "disable", record, move |key, event| {
+        event.status = 204;
+        event.request(what, on);
+        if what == "lock" {
+            key.locked = on;
+        } else {
+            key.disabled = on;
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(Response::empty(204))
+}
