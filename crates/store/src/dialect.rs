@@ -2,29 +2,23 @@
 
 use std::collections::HashMap;
 
-use parking_lot::RwLock;
-
-/// Rewritten statements, by their first text.
+/// Rewritten statements by their first text; one per connection, so that nobody waits for a lock.
 #[derive(Default)]
-pub(crate) struct Rewritten(RwLock<HashMap<String, String>>);
+pub(crate) struct Rewritten(HashMap<Box<str>, Box<str>>);
 
 /// Statement texts are constants of the program and few shapes of searches; the cache stays small all the same.
-const MOST: usize = 4096;
+const MOST: usize = 2048;
 
 impl Rewritten {
-    /// Calls `f` with the SQLite form of `sql`.
-    pub(crate) fn with<T>(&self, sql: &str, f: impl FnOnce(&str) -> T) -> T {
-        if let Some(text) = self.0.read().get(sql) {
-            return f(text);
+    /// The SQLite form of `sql`.
+    pub(crate) fn get(&mut self, sql: &str) -> &str {
+        if !self.0.contains_key(sql) {
+            if self.0.len() >= MOST {
+                self.0.clear();
+            }
+            self.0.insert(sql.into(), to_sqlite(sql).into());
         }
-        let text = to_sqlite(sql);
-        let mut cache = self.0.write();
-        if cache.len() >= MOST {
-            cache.clear();
-        }
-        cache.insert(sql.to_owned(), text.clone());
-        drop(cache);
-        f(&text)
+        self.0.get(sql).map_or("", |text| text)
     }
 }
 
@@ -48,10 +42,21 @@ fn to_sqlite(sql: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::to_sqlite;
+    use super::{Rewritten, to_sqlite};
 
     #[test]
     fn placeholders_are_rewritten_outside_of_quotes_only() {
-        assert_eq!(to_sqlite("select '$1', a from t where b = $12 and c=$2"), "select '$1', a from t where b = ?12 and c=?2");
+        assert_eq!(
+            to_sqlite("select '$1', a from t where b = $12 and c=$2"),
+            "select '$1', a from t where b = ?12 and c=?2"
+        );
+        assert_eq!(to_sqlite("select 'it''s $1', $2"), "select 'it''s $1', ?2");
+    }
+
+    #[test]
+    fn a_statement_is_the_same_the_second_time() {
+        let mut cache = Rewritten::default();
+        assert_eq!(cache.get("select $1"), "select ?1");
+        assert_eq!(cache.get("select $1"), "select ?1");
     }
 }

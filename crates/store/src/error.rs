@@ -1,7 +1,7 @@
-//! Failures of the store, by meaning.
+//! Failures of the store, by meaning. No text of an error holds a value of a row or parameter.
 
 /// What went wrong.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// A unique key is taken; `what` names the constraint or columns, never values.
     #[error("unique key taken: {what}")]
@@ -9,13 +9,14 @@ pub enum Error {
         /// Constraint (PostgreSQL) or `table.column` list (SQLite).
         what: String,
     },
-    /// The engine cannot be reached or cannot write now.
+    /// The engine cannot be reached, cannot write now, or has too much to do.
     #[error("store unavailable: {0}")]
     Unavailable(String),
     /// No space is left; reads go on.
     #[error("store full")]
     Full,
-    /// The transaction lost against another one; the engine runs the closure again.
+    /// The transaction lost against another one. Closures may see it and pass it on; callers never do, because the
+    /// engine runs the closure again.
     #[error("serialization failure")]
     Serialization,
     /// The data file is damaged.
@@ -27,10 +28,16 @@ pub enum Error {
     /// Another server uses the folder.
     #[error("{0}")]
     Locked(String),
-    /// A column does not hold what the code expects.
+    /// A column or parameter does not hold what the code expects.
     #[error("type: {0}")]
     Type(String),
     /// Anything else.
     #[error("store: {0}")]
     Other(String),
+}
+
+impl Error {
+    pub(crate) fn closed() -> Self {
+        Error::Unavailable("the store is closed".into())
+    }
 }

@@ -2,7 +2,11 @@
 //!
 //! One SQL text serves both: `$n` placeholders, `text | bigint | bytea`, compare-and-set on revisions. Closures get a
 //! [`Tx`], run on a thread of the engine, may run twice, and must not wait for anything. An answer is given only after
-//! the commit.
+//! the commit. A statement that fails dooms its closure on both engines: use `on conflict` where a taken key is
+//! expected. Sums are `cast(sum(x) as bigint)`, because PostgreSQL's own sum of bigints is no bigint.
+//!
+//! Refuses: floats, booleans and dates in columns, text with a NUL, closures that wait, a second server on a folder, a
+//! database that a newer program migrated.
 
 mod dialect;
 mod error;
@@ -11,17 +15,19 @@ mod pg;
 mod sqlite;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod threads;
 mod tx;
 mod value;
+mod work;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 pub use error::Error;
 pub use tx::{Change, Tx};
 pub use value::{FromValue, Row, Value};
+
+use work::Work;
 
 /// Result of the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -36,7 +42,7 @@ pub enum Engine {
 }
 
 /// Where the rows live.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Target {
     /// A folder; the database is `avouch.db` in it, locked against a second server.
     Sqlite(PathBuf),
@@ -44,16 +50,27 @@ pub enum Target {
     Postgres(String),
 }
 
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Sqlite(dir) => f.debug_tuple("Sqlite").field(dir).finish(),
+            // The address may hold a password.
+            Target::Postgres(_) => f.write_str("Postgres(..)"),
+        }
+    }
+}
+
 /// How to open a store.
 #[derive(Debug, Clone)]
 pub struct StoreConfig {
     /// Where the rows live.
     pub target: Target,
-    /// Reader threads (SQLite) or connections (PostgreSQL); at least 1.
+    /// Threads that read, each with a connection of its own; at least 1. Writes have theirs: one on SQLite, as many as
+    /// readers (at least 2) on PostgreSQL.
     pub readers: usize,
 }
 
-/// The store. Cheap to clone.
+/// The store. Cheap to clone. When the last clone goes, what was queued is finished and the threads end.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -70,70 +87,8 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// A unit of work on an engine thread: it runs in a transaction (perhaps more than once) and is then told how that ended.
-trait Work: Send {
-    /// Runs the closure. `Err` asks for a rollback; the engine only looks at what it needs to decide about retries.
-    fn run(&mut self, tx: &mut Tx<'_>) -> Ran;
-    /// The transaction ended; gives the answer to whoever waits.
-    fn done(self: Box<Self>, ended: Result<()>);
-}
-
-/// How a closure ended.
-enum Ran {
-    /// Keep its changes.
-    Keep,
-    /// Undo its changes; its own error is the answer.
-    Undo,
-    /// Undo and run it again (serialization failure).
-    Again,
-    /// The connection is gone.
-    Broken,
-}
-
-struct Closure<T, E, F> {
-    f: F,
-    result: Option<std::result::Result<T, E>>,
-    waiting: oneshot::Sender<std::result::Result<T, E>>,
-}
-
-impl<T, E, F> Work for Closure<T, E, F>
-where
-    T: Send,
-    E: From<Error> + Send,
-    F: FnMut(&mut Tx<'_>) -> std::result::Result<T, E> + Send,
-{
-    fn run(&mut self, tx: &mut Tx<'_>) -> Ran {
-        tx.begin();
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (self.f)(tx)));
-        let result = match outcome {
-            Ok(result) => result,
-            Err(_) => Err(E::from(Error::Other("a closure panicked".into()))),
-        };
-        if tx.must_retry() {
-            return Ran::Again;
-        }
-        if tx.is_broken() {
-            return Ran::Broken;
-        }
-        let ok = result.is_ok();
-        self.result = Some(result);
-        if ok { Ran::Keep } else { Ran::Undo }
-    }
-
-    fn done(self: Box<Self>, ended: Result<()>) {
-        let answer = match (ended, self.result) {
-            (Ok(()), Some(result)) => result,
-            // A closure that failed by itself keeps its own error, whatever became of the batch.
-            (Err(_), Some(Err(own))) => Err(own),
-            (Err(e), _) => Err(E::from(e)),
-            (Ok(()), None) => Err(E::from(Error::Other("a closure did not run".into()))),
-        };
-        let _ = self.waiting.send(answer);
-    }
-}
-
 impl Store {
-    /// Opens the store and brings its schema up to date.
+    /// Opens the store and brings its schema up to date. Waits for disk and network.
     ///
     /// # Errors
     /// `Locked` when another server uses the folder, `Schema` when the database is newer than this program, else what
@@ -141,7 +96,7 @@ impl Store {
     pub fn open(config: &StoreConfig) -> Result<Self> {
         let inner = match &config.target {
             Target::Sqlite(dir) => Inner::Sqlite(sqlite::Sqlite::open(dir, config.readers.max(1))?),
-            Target::Postgres(url) => Inner::Postgres(pg::Postgres::open(url, config.readers.max(2))?),
+            Target::Postgres(url) => Inner::Postgres(pg::Postgres::open(url, config.readers.max(1))?),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -154,7 +109,7 @@ impl Store {
         }
     }
 
-    /// Runs a closure that reads; it sees one state of the store.
+    /// Runs a closure that reads; it sees one state of the store, and at least everything that was answered before.
     ///
     /// # Errors
     /// Those of the closure, or of the engine.
@@ -167,10 +122,11 @@ impl Store {
         self.submit(f, false).await
     }
 
-    /// Runs a closure that writes; the answer comes after the commit. If it fails, nothing of it is kept.
+    /// Runs a closure that writes; the answer comes after the commit. If it fails, nothing of it is kept. When the
+    /// caller is dropped before its turn, the closure is not run.
     ///
     /// # Errors
-    /// Those of the closure, or of the engine.
+    /// Those of the closure, or of the engine. `Unavailable` after a commit that failed may have been kept.
     pub async fn write<T, E, F>(&self, f: F) -> std::result::Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
@@ -180,44 +136,57 @@ impl Store {
         self.submit(f, true).await
     }
 
+    /// As [`write`](Self::write), for a change in one account: on PostgreSQL the writers of an account queue inside this
+    /// replica instead of making each other run twice. `account` is any key that the closures would fight over.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_for<T, E, F>(&self, account: &str, f: F) -> std::result::Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
+        E: From<Error> + Send + 'static,
+        T: Send + 'static,
+    {
+        let _turn = match &*self.inner {
+            Inner::Sqlite(_) => None,
+            Inner::Postgres(engine) => Some(engine.lanes.enter(account).await),
+        };
+        self.submit(f, true).await
+    }
+
     async fn submit<T, E, F>(&self, f: F, write: bool) -> std::result::Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
         E: From<Error> + Send + 'static,
         T: Send + 'static,
     {
-        let (waiting, answer) = oneshot::channel();
-        let work: Box<dyn Work> = Box::new(Closure { f, result: None, waiting });
-        let accepted = match (&*self.inner, write) {
+        let (work, answer) = work::work(f);
+        self.hand_over(work, write)?;
+        answer.await.unwrap_or_else(|_| Err(E::from(Error::closed())))
+    }
+
+    fn hand_over(&self, work: Box<dyn Work>, write: bool) -> Result<()> {
+        match (&*self.inner, write) {
             (Inner::Sqlite(engine), true) => engine.write(work),
             (Inner::Sqlite(engine), false) => engine.read(work),
-            (Inner::Postgres(engine), write) => engine.submit(work, write),
-        };
-        if !accepted {
-            return Err(E::from(Error::Unavailable("the store is closed or overloaded".into())));
-        }
-        match answer.await {
-            Ok(result) => result,
-            Err(_) => Err(E::from(Error::Unavailable("the store was closed".into()))),
+            (Inner::Postgres(engine), true) => engine.write(work),
+            (Inner::Postgres(engine), false) => engine.read(work),
         }
     }
 
-    /// The revision of an account: 0 before its first change. Never older than the last change that was answered.
+    /// The revision of an account: 0 before its first change. Never older than the last change that was answered, by
+    /// this replica or another.
     ///
     /// # Errors
     /// Those of the engine.
     pub async fn revision(&self, account: &str) -> Result<i64> {
         match &*self.inner {
             Inner::Sqlite(engine) => Ok(engine.revision(account)),
-            Inner::Postgres(engine) => {
-                // One read serves every caller that came before it started.
-                let (account, store) = (account.to_owned(), self.clone());
-                engine.shared.revision(account, store).await
-            }
+            Inner::Postgres(engine) => engine.revisions.revision(account).await,
         }
     }
 
-    /// Number of commits of the writer so far (SQLite), for tests and metrics of group commit.
+    /// Commits so far, for tests and metrics of group commit.
     pub fn commits(&self) -> u64 {
         match &*self.inner {
             Inner::Sqlite(engine) => engine.commits(),
@@ -225,11 +194,24 @@ impl Store {
         }
     }
 
-    /// A read and an empty write, to say whether the store can be used.
+    /// A read and an empty write, to say whether the store can be used. After the disk was full it tries a small real
+    /// write, so it says when that is over.
     ///
     /// # Errors
     /// Those of the engine.
     pub async fn health(&self) -> Result<()> {
-        self.read(|tx| tx.query("select 1", &[]).map(|_| ())).await
+        self.read(|tx| tx.query("select 1", &[]).map(drop)).await?;
+        if matches!(&*self.inner, Inner::Sqlite(engine) if engine.was_full()) {
+            return self.write(|tx| tx.set_system_value("space_probe", b"1")).await;
+        }
+        self.write(|_| Ok(())).await
+    }
+
+    /// Finishes what is queued and ends; later calls get `Unavailable`. The folder can then be opened by another server.
+    pub async fn close(&self) {
+        match &*self.inner {
+            Inner::Sqlite(engine) => engine.close().await,
+            Inner::Postgres(engine) => engine.close().await,
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Fresh, empty stores for tests: SQLite in a temporary folder, or a new PostgreSQL database that is dropped at the end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 
-use crate::{Engine, Result, Store, StoreConfig, Target};
+use crate::{Engine, Error, Result, Store, StoreConfig, Target};
 
 /// A store of its own; its rows are gone when this is dropped.
 #[derive(Debug)]
@@ -11,7 +12,17 @@ pub struct Fresh {
     pub store: Store,
     /// How it was opened, to open it again.
     pub config: StoreConfig,
-    _dir: Option<tempfile::TempDir>,
+    _home: Home,
+}
+
+/// Where a store lives: a temporary folder or a database, gone when this is dropped.
+#[derive(Debug)]
+pub struct Home(Place);
+
+#[derive(Debug)]
+enum Place {
+    Folder(#[allow(dead_code, reason = "held for its destructor")] tempfile::TempDir),
+    Database { server: String, name: String },
 }
 
 /// The engine that the environment asks for: `AVOUCH_TEST_ENGINE=postgres` with `AVOUCH_TEST_POSTGRES=<address>`, else
@@ -28,55 +39,101 @@ pub fn postgres_url() -> Option<String> {
     std::env::var("AVOUCH_TEST_POSTGRES").ok().filter(|v| !v.is_empty())
 }
 
-/// Where a fresh store of `engine` would live, with its folder if it has one.
+/// An empty place for a store of `engine`, nothing in it yet. Keep the [`Home`] as long as the store.
 ///
 /// # Errors
 /// When the folder or database cannot be made, or no server address is set.
-pub fn place(engine: Engine) -> Result<(StoreConfig, Option<tempfile::TempDir>)> {
+pub fn home(engine: Engine) -> Result<(StoreConfig, Home)> {
     match engine {
         Engine::Sqlite => {
-            let dir = tempfile::tempdir().map_err(|e| crate::Error::Other(e.to_string()))?;
+            let dir = tempfile::tempdir().map_err(|e| Error::Other(e.to_string()))?;
             let config = StoreConfig { target: Target::Sqlite(dir.path().to_owned()), readers: 2 };
-            Ok((config, Some(dir)))
+            Ok((config, Home(Place::Folder(dir))))
         }
         Engine::Postgres => {
-            static N: AtomicU64 = AtomicU64::new(0);
-            let url = postgres_url().ok_or_else(|| crate::Error::Other("AVOUCH_TEST_POSTGRES is not set".into()))?;
-            let name = format!("avouch_test_{}_{}", std::process::id(), N.fetch_add(1, Ordering::Relaxed));
-            let mut base: postgres::Config = url.parse().map_err(|_| crate::Error::Other("bad address".into()))?;
-            let create = name.clone();
-            // The synchronous client must not run on a thread of an asynchronous runtime.
-            std::thread::spawn(move || {
-                let mut client = base.connect(postgres::NoTls).map_err(|e| crate::Error::Other(e.to_string()))?;
-                client
-                    .batch_execute(&format!("drop database if exists {create} with (force); create database {create}"))
-                    .or_else(|_| client.batch_execute(&format!("create database {create}")))
-                    .map_err(|e| crate::Error::Other(e.to_string()))?;
-                base.dbname(&create);
-                Ok::<(), crate::Error>(())
-            })
-            .join()
-            .map_err(|_| crate::Error::Other("cannot create a database".into()))??;
-            let (head, query) = url.split_once('?').map_or((url.as_str(), None), |(h, q)| (h, Some(q)));
-            let (server, _) = head.rsplit_once('/').unwrap_or((head, ""));
-            let target = match query {
-                Some(q) => format!("{server}/{name}?{q}"),
-                None => format!("{server}/{name}"),
-            };
-            Ok((StoreConfig { target: Target::Postgres(target), readers: 4 }, None))
+            let server =
+                postgres_url().ok_or_else(|| Error::Other("AVOUCH_TEST_POSTGRES is not set".into()))?;
+            let name = format!("avouch_test_{:016x}", RandomState::new().build_hasher().finish());
+            run_on(&server, format!("create database {name}"))?;
+            let target = Target::Postgres(in_database(&server, &name));
+            Ok((StoreConfig { target, readers: 4 }, Home(Place::Database { server, name })))
         }
     }
+}
+
+/// As [`home`], for tests that run on SQLite or on a server that is thrown away: a database stays.
+///
+/// # Errors
+/// As [`home`].
+pub fn place(engine: Engine) -> Result<(StoreConfig, Option<tempfile::TempDir>)> {
+    let (config, home) = home(engine)?;
+    let mut home = std::mem::ManuallyDrop::new(home);
+    let dir = match std::mem::replace(
+        &mut home.0,
+        Place::Database { server: String::new(), name: String::new() },
+    ) {
+        Place::Folder(dir) => Some(dir),
+        Place::Database { .. } => None,
+    };
+    Ok((config, dir))
 }
 
 /// A fresh, migrated store of `engine`.
 ///
 /// # Errors
-/// As [`place`] and [`Store::open`].
+/// As [`home`] and [`Store::open`].
 pub fn fresh(engine: Engine) -> Result<Fresh> {
-    let (config, dir) = place(engine)?;
-    let opened = config.clone();
-    let store = std::thread::spawn(move || Store::open(&opened))
-        .join()
-        .map_err(|_| crate::Error::Other("the store did not open".into()))??;
-    Ok(Fresh { store, config, _dir: dir })
+    let (config, home) = home(engine)?;
+    Ok(Fresh { store: Store::open(&config)?, config, _home: home })
+}
+
+/// Keeps a closure that uses one field from taking that field alone and dropping the [`Home`].
+impl Drop for Fresh {
+    fn drop(&mut self) {}
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if let Place::Database { server, name } = &self.0
+            && let Err(e) = run_on(server, format!("drop database if exists {name} with (force)"))
+        {
+            eprintln!("the database {name} stays: {e}");
+        }
+    }
+}
+
+/// The address of another database on the same server.
+fn in_database(url: &str, name: &str) -> String {
+    let (head, query) = url.split_once('?').map_or((url, None), |(head, query)| (head, Some(query)));
+    let (scheme, rest) = head.split_once("://").unwrap_or(("postgres", head));
+    let server = rest.split_once('/').map_or(rest, |(server, _)| server);
+    match query {
+        Some(query) => format!("{scheme}://{server}/{name}?{query}"),
+        None => format!("{scheme}://{server}/{name}"),
+    }
+}
+
+fn run_on(url: &str, sql: String) -> Result<()> {
+    let config: postgres::Config =
+        url.parse().map_err(|_| Error::Other("the address is not valid".into()))?;
+    // The synchronous client must not run on a thread of an asynchronous runtime.
+    std::thread::spawn(move || {
+        let mut client = config.connect(postgres::NoTls)?;
+        client.batch_execute(&sql)
+    })
+    .join()
+    .map_err(|_| Error::Other("the client panicked".into()))?
+    .map_err(|e| Error::Other(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_database;
+
+    #[test]
+    fn the_database_of_an_address_is_replaced() {
+        assert_eq!(in_database("postgres://u:p@h:1/postgres", "x"), "postgres://u:p@h:1/x");
+        assert_eq!(in_database("postgres://h?host=/run/s", "x"), "postgres://h/x?host=/run/s");
+        assert_eq!(in_database("postgres:///a?host=/run/s", "x"), "postgres:///x?host=/run/s");
+    }
 }

@@ -1,0 +1,184 @@
+//! The embedded engine: one writer thread that groups what waits into one commit, and reader threads of their own.
+//!
+//! Refuses a folder that another server holds. The revisions of accounts are kept in memory: only this process writes.
+
+mod connection;
+mod writer;
+
+use std::collections::HashMap;
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::threads::{Queue, Threads};
+use crate::tx::Tx;
+use crate::work::{Ran, Work};
+use crate::{Error, Result, migrate};
+
+use connection::Conn;
+use writer::Writer;
+
+type Jobs = Queue<Box<dyn Work>>;
+
+pub(crate) struct Sqlite {
+    writes: Arc<Jobs>,
+    reads: Arc<Jobs>,
+    shared: Arc<Shared>,
+    readers: Threads,
+    writer: Threads,
+}
+
+/// What the writer tells everybody.
+#[derive(Default)]
+struct Shared {
+    /// Revision of each account, set after the commit that raised it and before its writers are answered.
+    revisions: RwLock<HashMap<String, i64>>,
+    commits: AtomicU64,
+    /// The last write found no space.
+    full: AtomicBool,
+}
+
+impl Sqlite {
+    pub(crate) fn open(dir: &Path, readers: usize) -> Result<Self> {
+        let (lock, file) = folder(dir)?;
+        let mut conn = Conn::writer(&file)?;
+        conn.batch("begin immediate")?;
+        migrate::run(&mut Tx::new(&mut conn))?;
+        conn.batch("commit")?;
+        let shared = Arc::new(Shared { revisions: RwLock::new(conn.revisions()?), ..Shared::default() });
+
+        // Complete before its threads start: if one does not, dropping it ends the others.
+        let mut engine = Self {
+            writes: Arc::default(),
+            reads: Arc::default(),
+            shared: shared.clone(),
+            readers: Threads::default(),
+            writer: Threads::default(),
+        };
+        let (writer, queue) = (Writer::new(conn, file.clone(), shared, lock), engine.writes.clone());
+        engine.writer.start("store-writer".into(), move || writer.run(&queue))?;
+        for n in 0..readers {
+            let (conn, file, queue) = (Conn::reader(&file)?, file.clone(), engine.reads.clone());
+            engine.readers.start(format!("store-reader-{n}"), move || read_loop(conn, &file, &queue))?;
+        }
+        Ok(engine)
+    }
+
+    pub(crate) fn write(&self, work: Box<dyn Work>) -> Result<()> {
+        self.writes.push(work)
+    }
+
+    pub(crate) fn read(&self, work: Box<dyn Work>) -> Result<()> {
+        self.reads.push(work)
+    }
+
+    pub(crate) fn revision(&self, account: &str) -> i64 {
+        self.shared.revisions.read().get(account).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn was_full(&self) -> bool {
+        self.shared.full.load(Ordering::Relaxed)
+    }
+
+    /// Readers first: the connection that closes last brings the log into the database file, and they may not write.
+    pub(crate) async fn close(&self) {
+        self.reads.close();
+        self.readers.ended().await;
+        self.writes.close();
+        self.writer.ended().await;
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        // As in `close`; dropping threads waits for them.
+        self.reads.close();
+        drop(std::mem::take(&mut self.readers));
+        self.writes.close();
+    }
+}
+
+/// Takes the folder and makes the database file, both for this user only. The system frees the lock when the process
+/// dies, however it dies.
+fn folder(dir: &Path) -> Result<(File, PathBuf)> {
+    let failed = |e: std::io::Error| match e.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::Full,
+        _ => Error::Unavailable(format!("cannot use the data folder {}: {e}", dir.display())),
+    };
+    let private = |create_new: bool, path: &Path| {
+        let mut options = OpenOptions::new();
+        options.write(true).truncate(false).create(true).create_new(create_new).mode(0o600).open(path)
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    let lock = private(false, &dir.join("lock")).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(Error::Locked(format!("another server uses the data folder {}", dir.display())));
+        }
+        Err(TryLockError::Error(e)) => return Err(failed(e)),
+    }
+    let file = dir.join("avouch.db");
+    // Never opened by ourselves once it exists: closing it would drop the locks that SQLite holds on it.
+    match private(true, &file) {
+        Ok(_) => {
+            for folder in
+                [Some(dir), dir.parent().filter(|p| !p.as_os_str().is_empty())].into_iter().flatten()
+            {
+                File::open(folder).and_then(|f| f.sync_all()).map_err(failed)?;
+            }
+        }
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+            let mode = std::fs::metadata(&file).map_err(failed)?.permissions().mode();
+            if mode & 0o077 != 0 {
+                std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+            }
+        }
+        Err(e) => return Err(failed(e)),
+    }
+    Ok((lock, file))
+}
+
+fn read_loop(conn: Conn, file: &Path, queue: &Jobs) {
+    let mut open = Some(conn);
+    while let Some(mut work) = queue.pop() {
+        let ended = match work.stale() {
+            Some(e) => Err(e),
+            None => read_one(&mut open, file, work.as_mut()),
+        };
+        work.done(ended);
+    }
+}
+
+fn read_one(open: &mut Option<Conn>, file: &Path, work: &mut dyn Work) -> Result<()> {
+    let conn = match open {
+        Some(conn) => conn,
+        None => open.insert(Conn::reader(file)?),
+    };
+    conn.batch("begin").inspect_err(|_| *open = None)?;
+    let Some(conn) = open else { return Err(Error::closed()) };
+    let ran = work.run(&mut Tx::new(conn));
+    let ended = conn.batch("rollback");
+    match ran {
+        Ran::Lost(e) => {
+            *open = None;
+            Err(e)
+        }
+        _ => {
+            if ended.is_err() {
+                // The rows were read; only the connection is of no further use.
+                *open = None;
+            }
+            Ok(())
+        }
+    }
+}
