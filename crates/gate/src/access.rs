@@ -15,12 +15,12 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::links::{AccessChange, IdentityState, InstanceInfo};
+use crate::links::{AccessChange, ExternalAccess, ExternalState, IdentityState, InstanceInfo};
 
 /// Above this many changed objects the whole account is read anew.
 const INCREMENTAL: i64 = 10_000;
 /// Kinds of changes that the decision depends on.
-const ACCESS_KINDS: &[&str] = &["policy", "member", "role", "group-settings"];
+const ACCESS_KINDS: &[&str] = &["policy", "member", "role", "group-settings", "access-settings"];
 
 /// The public group.
 pub const PUBLIC_GROUP: &str = "AccessGroupId-PublicAccess";
@@ -30,14 +30,35 @@ struct Picture {
     index: Index,
     groups: HashMap<String, Vec<String>>,
     public: bool,
+    external: ExternalAccess,
     identities: HashMap<String, IdentityState>,
     instances: HashMap<String, InstanceInfo>,
+}
+
+impl Picture {
+    fn empty() -> Self {
+        Self {
+            rev: -1,
+            index: Index::new(),
+            groups: HashMap::new(),
+            public: true,
+            external: ExternalAccess::default(),
+            identities: HashMap::new(),
+            instances: HashMap::new(),
+        }
+    }
 }
 
 /// One account's picture.
 pub struct Account {
     picture: RwLock<Picture>,
     refresh: tokio::sync::Mutex<()>,
+}
+
+impl Account {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { picture: RwLock::new(Picture::empty()), refresh: tokio::sync::Mutex::new(()) })
+    }
 }
 
 /// Pictures of all accounts that were asked for.
@@ -60,26 +81,14 @@ impl App {
     /// # Errors
     /// Those of the store.
     pub async fn account(self: &Arc<Self>, id: &AccountId) -> Result<Arc<Account>> {
-        let account = {
-            let mut accounts = self.access.accounts.lock();
-            accounts
-                .entry(id.clone())
-                .or_insert_with(|| {
-                    Arc::new(Account {
-                        picture: RwLock::new(Picture {
-                            rev: -1,
-                            index: Index::new(),
-                            groups: HashMap::new(),
-                            public: true,
-                            identities: HashMap::new(),
-                            instances: HashMap::new(),
-                        }),
-                        refresh: tokio::sync::Mutex::new(()),
-                    })
-                })
-                .clone()
-        };
+        let known = self.access.accounts.lock().get(id).cloned();
         let wanted = self.store.revision(id.as_str()).await?;
+        let account = match known {
+            Some(account) => account,
+            // Nothing ever changed in it, so there is no such account: callers may ask for any, none is remembered.
+            None if wanted == 0 => return Ok(Account::new()),
+            None => self.access.accounts.lock().entry(id.clone()).or_insert_with(Account::new).clone(),
+        };
         if account.picture.read().rev >= wanted {
             return Ok(account);
         }
@@ -192,11 +201,7 @@ impl Account {
             return;
         }
         if loaded.whole {
-            p.index = Index::new();
-            p.groups.clear();
-            p.public = true;
-            p.identities.clear();
-            p.instances.clear();
+            *p = Picture::empty();
         }
         for change in loaded.changes {
             match change {
@@ -213,6 +218,7 @@ impl Account {
                 }
                 AccessChange::Role { crn, role: None } => p.index.remove_custom_role(&crn),
                 AccessChange::PublicAccess(on) => p.public = on,
+                AccessChange::External(external) => p.external = external,
             }
         }
         for id in loaded.identities {
@@ -230,6 +236,11 @@ impl Account {
         if p.rev == rev {
             f(&mut p);
         }
+    }
+
+    /// What the account lets an identity of another account do, beyond what policies say.
+    pub fn external(&self, iam_id: &IamId, home: &AccountId) -> ExternalState {
+        self.picture.read().external.state(iam_id, home)
     }
 
     /// Decides; the subjects are the IAM id, its groups and the public group.
@@ -288,6 +299,8 @@ pub struct Filter {
     pub(crate) account: Arc<Account>,
     pub(crate) iam_id: IamId,
     pub(crate) now: Timestamp,
+    /// The account lets identities of the caller's account do nothing.
+    pub(crate) shut_out: bool,
 }
 
 impl Filter {
@@ -298,7 +311,7 @@ impl Filter {
 
     /// Whether the caller may do `action` on `attrs`.
     pub fn permits(&self, action: &str, attrs: &ResourceAttrs) -> bool {
-        self.account.decide(self.iam_id.as_str(), action, attrs, self.now).permitted
+        !self.shut_out && self.account.decide(self.iam_id.as_str(), action, attrs, self.now).permitted
     }
 }
 

@@ -18,6 +18,7 @@ use crate::audit::writer::Rider;
 use crate::audit::{self, Event, EventTarget, Initiator};
 use crate::authn::Caller;
 use crate::error::{Error, Kind, Result};
+use crate::links::ExternalState;
 use crate::http::endpoint::{Effect, Endpoint};
 
 /// What is acted on: decision attributes and audit target in one.
@@ -263,7 +264,15 @@ impl Ctx {
         self.note(target);
         let account = self.0.app.account(&target.account).await?;
         let decision = account.decide(caller.iam_id().as_str(), action, &target.attrs, self.now());
-        if decision.permitted {
+        let external = if caller.account() == &target.account {
+            ExternalState::Enabled
+        } else {
+            account.external(caller.iam_id(), caller.account())
+        };
+        if decision.permitted && external == ExternalState::Monitor {
+            self.0.trail.lock().details.decision.insert("external".into(), json!("monitor"));
+        }
+        if decision.permitted && external != ExternalState::Limited {
             return Ok(Permit {
                 action: action.to_owned(),
                 target: target.clone(),
@@ -333,7 +342,10 @@ impl Ctx {
     /// Those of the store.
     pub async fn filter(&self, account: &AccountId) -> Result<Filter> {
         let iam_id = self.caller()?.iam_id().clone();
-        Ok(Filter { account: self.0.app.account(account).await?, iam_id, now: self.now() })
+        let home = self.caller()?.account();
+        let picture = self.0.app.account(account).await?;
+        let shut_out = home != account && picture.external(&iam_id, home) == ExternalState::Limited;
+        Ok(Filter { account: picture, iam_id, now: self.now(), shut_out })
     }
 
     /// Remembers the target for the event of this request, whatever becomes of it.

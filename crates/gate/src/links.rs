@@ -6,7 +6,7 @@ use avouch_policy::access::PolicyDoc;
 use avouch_policy::rules::{ComputeIdentity, CrType};
 use avouch_store::Tx;
 use avouch_wire::crn::Crn;
-use avouch_wire::ids::{AccountId, IamId, PolicyId};
+use avouch_wire::ids::{AccountId, IamId, IamKind, PolicyId};
 use avouch_wire::time::Timestamp;
 
 use crate::ctx::Ctx;
@@ -23,6 +23,53 @@ pub enum AccessChange {
     Role { crn: String, role: Option<(String, Vec<String>)> },
     /// Whether the public group counts.
     PublicAccess(bool),
+    /// How identities of other accounts may act here.
+    External(ExternalAccess),
+}
+
+/// What an account lets one type of identity of other accounts do, beyond what policies say.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExternalState {
+    /// As policies say.
+    #[default]
+    Enabled,
+    /// As policies say, and noted in the trail.
+    Monitor,
+    /// Nothing, unless their account is named.
+    Limited,
+}
+
+/// The setting for one type of identity.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExternalRule {
+    /// What they may do.
+    pub state: ExternalState,
+    /// Accounts that a limit does not touch.
+    pub allowed: Vec<String>,
+}
+
+/// How identities of other accounts may act in an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExternalAccess {
+    /// Users.
+    pub user: ExternalRule,
+    /// Service IDs and trusted profiles.
+    pub service_id: ExternalRule,
+    /// Services that act as themselves.
+    pub service: ExternalRule,
+}
+
+impl ExternalAccess {
+    /// What holds for an identity whose tokens are of account `home`.
+    pub fn state(&self, iam_id: &IamId, home: &AccountId) -> ExternalState {
+        let rule = match iam_id.kind() {
+            IamKind::User => &self.user,
+            IamKind::ServiceId | IamKind::Profile => &self.service_id,
+            IamKind::Crn => &self.service,
+        };
+        let named = rule.allowed.iter().any(|a| a == home.as_str());
+        if rule.state == ExternalState::Limited && named { ExternalState::Enabled } else { rule.state }
+    }
 }
 
 /// Where the decision gets policies, groups and roles from; implemented by `iam`.

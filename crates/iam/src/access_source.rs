@@ -13,7 +13,7 @@ use avouch_wire::ids::{AccountId, IamId, PolicyId};
 use avouch_wire::time::Timestamp;
 
 use crate::policies::RETENTION_DAYS;
-use crate::{access_groups, policies, roles};
+use crate::{access_groups, access_settings, policies, roles};
 
 /// Rows read at once when a whole account is loaded.
 const BATCH: i64 = 5_000;
@@ -63,6 +63,7 @@ fn everything(tx: &mut Tx<'_>, account: &AccountId) -> Result<Vec<AccessChange>>
     }
     changes.extend(groups.into_iter().map(|(iam_id, groups)| AccessChange::Member { iam_id, groups }));
     changes.push(AccessChange::PublicAccess(access_groups::sql::public_access(tx, account)?));
+    changes.push(AccessChange::External(access_settings::external(tx, account)?));
     Ok(changes)
 }
 
@@ -81,6 +82,7 @@ fn one(tx: &mut Tx<'_>, account: &AccountId, kind: &str, object: &str) -> Result
             Some(AccessChange::Role { crn: object.to_owned(), role: role.map(|r| (r.service, r.actions)) })
         }
         "group-settings" => Some(AccessChange::PublicAccess(access_groups::sql::public_access(tx, account)?)),
+        "access-settings" => Some(AccessChange::External(access_settings::external(tx, account)?)),
         _ => None,
     })
 }

@@ -1,9 +1,11 @@
 //! Identity and access management: profiles and keys, policies and roles.
 
 pub mod access_groups;
+pub mod access_settings;
 pub mod access_source;
 pub mod account_settings;
 pub mod api_keys;
+pub mod authz;
 pub mod claim_rules;
 pub mod errors;
 pub mod errors_access;
@@ -45,12 +47,15 @@ pub fn identity_service() -> Service {
 
 /// Policies, roles, authorizations, the decision endpoints and the settings of access management.
 pub fn policy_service() -> Service {
-    let endpoints = [policies::endpoints(), roles::endpoints()];
+    let endpoints = [policies::endpoints(), roles::endpoints(), access_settings::endpoints(), authz::endpoints()];
     Service {
         name: "iam-am",
         display: "IAM Access Management",
         endpoints: endpoints.into_iter().flatten().collect(),
-        render: errors_access::policy,
+        render: |e, context| {
+            let decision = context.path == "/v2/authz" || context.path.starts_with("/v2/authz/");
+            if decision { errors_access::authz(e, context) } else { errors_access::policy(e, context) }
+        },
     }
 }
 

@@ -111,3 +111,45 @@ pub struct UpdateGroupSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_access_enabled: Option<bool>,
 }
+
+/// What one type of identity of other accounts may do.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityTypeSetting {
+    /// `enabled`, `monitor` or `limited`.
+    pub state: String,
+    /// Accounts that a limit does not touch.
+    #[serde(default)]
+    pub external_allowed_accounts: Vec<String>,
+}
+
+/// The setting of each type of identity; what is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityTypes {
+    /// Users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<IdentityTypeSetting>,
+    /// Service IDs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_id: Option<IdentityTypeSetting>,
+    /// Services that act as themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<IdentityTypeSetting>,
+}
+
+/// How identities of other accounts may act.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct ExternalIdentityInteraction {
+    /// By type.
+    pub identity_types: IdentityTypes,
+}
+
+/// Settings of access management.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct AccessSettings {
+    /// How identities of other accounts may act.
+    pub external_account_identity_interaction: ExternalIdentityInteraction,
+}

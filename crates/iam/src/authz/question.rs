@@ -1,0 +1,250 @@
+//! What is asked: a subject, an action, a resource.
+
+use avouch_crypto::{base64url, strict_json};
+use avouch_gate::{Ctx, Error, Result};
+use avouch_policy::access::{Key, ResourceAttrs};
+use avouch_wire::crn::Crn;
+use avouch_wire::ids::{AccountId, IamId, IamKind};
+use serde_json::{Map, Value};
+
+/// Longest value of an attribute, characters.
+const VALUE_MAX: usize = 1000;
+
+/// Who is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// IAM id.
+    pub id: IamId,
+    /// Account of its tokens, if the question says so.
+    pub home: Option<AccountId>,
+    /// When the token that named it expires, epoch seconds.
+    pub expires: Option<i64>,
+}
+
+/// What is asked about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resource {
+    /// Account that owns it.
+    pub account: AccountId,
+    /// Attributes that the decision looks at.
+    pub attrs: ResourceAttrs,
+    /// Attributes as they were asked with.
+    pub shown: Map<String, Value>,
+}
+
+/// One question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Echoed.
+    pub request_id: Option<String>,
+    /// Who.
+    pub subject: Subject,
+    /// What; empty where roles are asked for.
+    pub action: String,
+    /// On what.
+    pub resource: Resource,
+}
+
+fn text<'v>(object: &'v Map<String, Value>, name: &str) -> Option<&'v str> {
+    object.get(name).and_then(Value::as_str).filter(|t| !t.is_empty() && t.chars().count() <= VALUE_MAX)
+}
+
+impl Question {
+    /// One element of a call.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub fn read(value: &Value, with_action: bool) -> Result<Self> {
+        let object = value.as_object().ok_or_else(|| Error::invalid("body", "Each question must be an object."))?;
+        let action = match object.get("action") {
+            Some(_) if with_action => action(object)?,
+            None if with_action => return Err(Error::missing("action")),
+            Some(_) => return Err(Error::invalid("action", "A question about roles has no 'action'.")),
+            None => String::new(),
+        };
+        Ok(Self {
+            request_id: text(object, "requestId").map(str::to_owned),
+            subject: Subject::read(object.get("subject"))?,
+            action,
+            resource: Resource::read(object.get("resource"))?,
+        })
+    }
+
+    /// The elements of a bulk call: one subject and action, many resources.
+    ///
+    /// # Errors
+    /// `Invalid`.
+    pub fn read_bulk(value: &Value, max: usize) -> Result<Vec<Self>> {
+        let object = value.as_object().ok_or_else(|| Error::invalid("body", "The request body must be an object."))?;
+        let action = action(object)?;
+        let subject = Subject::read(object.get("subject"))?;
+        let bad = || {
+            Error::invalid("resources", "The property 'resources' must hold 1 to 1000 resources.")
+        };
+        let resources: Vec<Resource> = match object.get("resources") {
+            Some(Value::Array(list)) if !list.is_empty() && list.len() <= max => {
+                list.iter().map(|r| Resource::read(Some(r))).collect::<Result<_>>()?
+            }
+            Some(Value::Object(parts)) => {
+                let shared = parts.get("sharedAttributes").and_then(Value::as_object).cloned().unwrap_or_default();
+                let unique = parts.get("uniqueAttributes").and_then(Value::as_array).ok_or_else(bad)?;
+                if unique.is_empty() || unique.len() > max {
+                    return Err(bad());
+                }
+                unique
+                    .iter()
+                    .map(|own| {
+                        let mut all = shared.clone();
+                        all.extend(own.as_object().ok_or_else(bad)?.clone());
+                        Resource::from_attributes(&all)
+                    })
+                    .collect::<Result<_>>()?
+            }
+            _ => return Err(bad()),
+        };
+        Ok(resources
+            .into_iter()
+            .map(|resource| Self { request_id: None, subject: subject.clone(), action: action.clone(), resource })
+            .collect())
+    }
+}
+
+fn action(object: &Map<String, Value>) -> Result<String> {
+    text(object, "action")
+        .map(str::to_owned)
+        .ok_or_else(|| Error::invalid("action", "The property 'action' must be the name of an action."))
+}
+
+impl Subject {
+    fn read(value: Option<&Value>) -> Result<Self> {
+        let bad = || Error::invalid("subject", "The property 'subject' must name an identity.");
+        let object = value.and_then(Value::as_object).ok_or_else(bad)?;
+        let empty = Map::new();
+        let attributes = object.get("attributes").and_then(Value::as_object).unwrap_or(&empty);
+        let body = object.get("accessTokenBody").or_else(|| attributes.get("accessTokenBody"));
+        if let Some(body) = body {
+            return Self::from_token_body(body.as_str().ok_or_else(bad)?);
+        }
+        let home = match text(attributes, "accountId") {
+            Some(account) => Some(AccountId::parse(account).map_err(|_| bad())?),
+            None => None,
+        };
+        if let Some(id) = text(attributes, "id") {
+            return Ok(Self { id: IamId::parse(id).map_err(|_| bad())?, home, expires: None });
+        }
+        // A service names itself by the attributes of its own resource name.
+        let account = home.as_ref().ok_or_else(bad)?;
+        let service = text(attributes, "serviceName").ok_or_else(bad)?;
+        let part = |name| text(attributes, name).unwrap_or_default();
+        let crn = format!(
+            "crn:v1:bluemix:public:{service}:{}:a/{account}:{}:{}:{}",
+            part("region"),
+            part("serviceInstance"),
+            part("resourceType"),
+            part("resource")
+        );
+        let crn = Crn::parse(&crn).map_err(|_| bad())?;
+        Ok(Self { id: IamId::crn(&crn), home, expires: None })
+    }
+
+    fn from_token_body(body: &str) -> Result<Self> {
+        let bad = || Error::invalid("accessTokenBody", "The property 'accessTokenBody' is not the body of a token.");
+        if body.len() > 16 * 1024 {
+            return Err(bad());
+        }
+        let bytes = base64url::decode(body).map_err(|_| bad())?;
+        let limits = strict_json::Limits { max_depth: 16, max_members: 500 };
+        let claims = strict_json::parse(&bytes, limits).map_err(|_| bad())?;
+        let id = claims.get("iam_id").and_then(Value::as_str).ok_or_else(bad)?;
+        let account = claims.get("account").and_then(|a| a.get("bss")).and_then(Value::as_str);
+        Ok(Self {
+            id: IamId::parse(id).map_err(|_| bad())?,
+            home: account.map(AccountId::parse).transpose().map_err(|_| bad())?,
+            expires: claims.get("exp").and_then(Value::as_i64),
+        })
+    }
+}
+
+impl Resource {
+    fn read(value: Option<&Value>) -> Result<Self> {
+        let bad = || Error::invalid("resource", "The property 'resource' must hold 'crn' or 'attributes'.");
+        let object = value.and_then(Value::as_object).ok_or_else(bad)?;
+        if let Some(crn) = object.get("crn") {
+            let crn = Crn::parse(crn.as_str().ok_or_else(bad)?).map_err(|_| bad())?;
+            let attrs = ResourceAttrs::from_crn(&crn).ok_or_else(bad)?;
+            let account = crn.account().ok_or_else(bad)?;
+            let mut shown = Map::new();
+            for (key, value) in attrs.iter() {
+                let told = [Key::ACCOUNT, Key::SERVICE, Key::REGION, Key::INSTANCE, Key::RESOURCE_TYPE, Key::RESOURCE];
+                if told.contains(&key) {
+                    shown.insert(key.as_str().to_owned(), value.into());
+                }
+            }
+            return Ok(Self { account, attrs, shown });
+        }
+        Self::from_attributes(object.get("attributes").and_then(Value::as_object).ok_or_else(bad)?)
+    }
+
+    fn from_attributes(attributes: &Map<String, Value>) -> Result<Self> {
+        let bad = || {
+            Error::invalid("resource", "The attributes of a resource must be texts and hold 'accountId' and 'serviceName'.")
+        };
+        if attributes.values().any(|v| v.as_str().is_none_or(|t| t.chars().count() > VALUE_MAX)) {
+            return Err(bad());
+        }
+        let account = AccountId::parse(text(attributes, "accountId").ok_or_else(bad)?).map_err(|_| bad())?;
+        let service = text(attributes, "serviceName").ok_or_else(bad)?;
+        let mut attrs = ResourceAttrs::service(&account, service);
+        for (name, value) in attributes {
+            // The type and group of a service come from the catalogue, whatever the question says.
+            let derived = matches!(name.as_str(), "accountId" | "serviceName" | "serviceType" | "service_group_id");
+            if let Some(value) = value.as_str().filter(|v| !derived && !v.is_empty()) {
+                attrs = attrs.with(name, value);
+            }
+        }
+        Ok(Self { account, attrs, shown: attributes.clone() })
+    }
+
+    /// Adds what the store knows of the service instance: its resource group and tags, and nothing that the question said
+    /// itself.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn complete(&mut self, ctx: &Ctx) -> Result<()> {
+        let Some(guid) = self.attrs.get(Key::INSTANCE) else { return Ok(()) };
+        let Some(info) = ctx.app().instance(guid).await? else { return Ok(()) };
+        if info.account != self.account || self.attrs.get(Key::SERVICE) != Some(info.service.as_str()) {
+            return Ok(());
+        }
+        let mut attrs = std::mem::take(&mut self.attrs).resource_group(&info.resource_group).tags(info.tags);
+        if attrs.get(Key::REGION).is_none() {
+            attrs = attrs.region(&info.region);
+        }
+        self.attrs = attrs;
+        Ok(())
+    }
+}
+
+/// Whether the subject may act at all, as far as can be known: a deleted or disabled one may not.
+///
+/// # Errors
+/// Those of the store.
+pub async fn alive(ctx: &Ctx, subject: &Subject, account: &AccountId) -> Result<bool> {
+    if subject.expires.is_some_and(|at| ctx.now().secs() >= at) {
+        return Ok(false);
+    }
+    if subject.id.kind() == IamKind::Crn {
+        return Ok(true);
+    }
+    let home = subject.home.as_ref().unwrap_or(account);
+    if ctx.app().identity(home, &subject.id).await?.alive {
+        return Ok(true);
+    }
+    if subject.home.is_some() {
+        return Ok(false);
+    }
+    // No account was named, so the subject may live in another one; a user who is known here and inactive is not.
+    let (app, home, id) = (ctx.app().clone(), home.clone(), subject.id.clone());
+    let known = ctx.read(move |tx| app.links.identities.person(tx, &home, &id)).await?;
+    Ok(known.is_none())
+}
