@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::page::Page;
 use super::{DESCRIPTION_MAX, Group, NAME_MAX, not_found, sql, target};
 use crate::policies::http::{account_param, json_body};
-use crate::policies::{self, next_tag};
+use crate::{next_tag, policies};
 
 const TARGET: &str = "iam-groups/group";
 

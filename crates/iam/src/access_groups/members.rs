@@ -16,6 +16,7 @@ use super::page::Page;
 use super::{Group, Member, MemberKind, PER_CALL, sql};
 use crate::errors_access::group_code;
 use crate::policies::http::json_body;
+use crate::{profiles, service_ids};
 
 const TARGET: &str = "iam-groups/member";
 
@@ -242,10 +243,18 @@ fn names(tx: &mut Tx<'_>, app: &App, account: &AccountId, members: &[Member]) ->
     let mut out = HashMap::new();
     for member in members {
         let Ok(id) = IamId::parse(&member.iam_id) else { continue };
-        if let Some(person) = app.links.identities.person(tx, account, &id)? {
-            let names = Names { name: Some(person.full_name()), email: Some(person.email), description: None };
-            out.insert(member.iam_id.clone(), names);
-        }
+        // Identities of other accounts stay nameless.
+        let names = if let Some(profile) = id.as_profile() {
+            let found = profiles::sql::get(tx, &profile)?.filter(|p| p.account == *account);
+            found.map(|p| Names { name: Some(p.name), email: None, description: p.description })
+        } else if let Some(service_id) = id.as_service_id() {
+            let found = service_ids::sql::get(tx, &service_id)?.filter(|s| s.account == *account);
+            found.map(|s| Names { name: Some(s.name), email: None, description: s.description })
+        } else {
+            let found = app.links.identities.person(tx, account, &id)?;
+            found.map(|p| Names { name: Some(p.full_name()), email: Some(p.email), description: None })
+        };
+        out.extend(names.map(|n| (member.iam_id.clone(), n)));
     }
     Ok(out)
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::http::{authorize, load, refuse_public};
 use super::{NAME_MAX, RULES_PER_GROUP, Rule, sql};
 use crate::policies::http::json_body;
-use crate::policies::next_tag;
+use crate::next_tag;
 
 const TARGET: &str = "iam-groups/rule";
 /// Most hours that a membership by rule may last.

@@ -11,7 +11,7 @@ use super::http::explained;
 use super::{Group, Settings, sql, target};
 use crate::policies;
 use crate::policies::http::{account_param, json_body};
-use crate::policies::next_tag;
+use crate::next_tag;
 
 const TARGET: &str = "iam-groups/account-settings";
 const PATH: &str = "/v2/groups/settings";

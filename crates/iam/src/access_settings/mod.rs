@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::policies::http::json_body;
-use crate::policies::next_tag;
+use crate::next_tag;
 
 const TARGET: &str = "iam-access-management/settings";
 const PATH: &str = "/v1/accounts/{account_id}/settings/access_management";

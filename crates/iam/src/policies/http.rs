@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::logic::{self, Asker};
 use super::render::{self, Format, View};
-use super::{Policy, Schema, State, list, next_tag, sql, subject_key, target};
-use crate::roles;
+use super::{Policy, Schema, State, list, sql, subject_key, target};
+use crate::{next_tag, roles};
 
 const TARGET: &str = "iam-am/policy";
 

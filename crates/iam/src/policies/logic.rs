@@ -12,8 +12,8 @@ use avouch_wire::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::render::{self, Format, View};
-use super::{Policy, Schema, State, TAGGED_PER_ACCOUNT, canonical_key, next_tag, sql, subject_key};
-use crate::{access_groups, roles};
+use super::{Policy, Schema, State, TAGGED_PER_ACCOUNT, canonical_key, sql, subject_key};
+use crate::{access_groups, next_tag, roles, service_ids};
 
 /// Rows looked at at once when all policies of an account are.
 const BATCH: i64 = 1_000;
@@ -246,8 +246,14 @@ fn group_exists(tx: &mut Tx<'_>, account: &AccountId, id: &str) -> Result<()> {
     }
 }
 
-/// Refused while the subject is a locked service ID.
-fn unlocked(_tx: &mut Tx<'_>, _account: &AccountId, _doc: &PolicyDoc) -> Result<()> {
+/// Refused while the subject is a locked service ID of the account. Whether one of another account is locked is not told.
+fn unlocked(tx: &mut Tx<'_>, account: &AccountId, doc: &PolicyDoc) -> Result<()> {
+    let Subject::IamId(id) = &doc.subject else { return Ok(()) };
+    let Some(id) = IamId::parse(id).ok().and_then(|id| id.as_service_id()) else { return Ok(()) };
+    let locked = service_ids::sql::get(tx, &id)?.is_some_and(|s| s.account == *account && s.locked);
+    if locked {
+        return Err(Error::new(Kind::Locked, "The service ID of the subject is locked; unlock it first."));
+    }
     Ok(())
 }
 

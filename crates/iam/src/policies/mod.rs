@@ -221,12 +221,6 @@ pub fn create_owner(
     Ok(())
 }
 
-/// The tag that follows `old`, with 32 fresh hex digits.
-pub(crate) fn next_tag(old: &str, fresh: &str) -> String {
-    let n: i64 = old.split('-').next().and_then(|n| n.parse().ok()).unwrap_or(0);
-    format!("{}-{fresh}", n.saturating_add(1))
-}
-
 /// Endpoints of this resource.
 pub fn endpoints() -> Vec<Endpoint> {
     http::endpoints()

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{CustomRole, SERVICES, logic, sql, target};
 use crate::policies::http::json_body;
-use crate::policies::next_tag;
+use crate::next_tag;
 
 const TARGET: &str = "iam-am/role";
 
