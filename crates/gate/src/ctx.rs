@@ -384,11 +384,12 @@ impl Ctx {
         let ids = EventIds::draw(self);
         self.note(&permit.target);
         let base = self.0.trail.lock().details.clone();
+        let account = permit.target.account.clone();
         let done = self
             .0
             .app
             .store
-            .write(move |tx| {
+            .write_for(account.as_str(), move |tx| {
                 let mut details = base.clone();
                 let result = match f(tx, &mut details) {
                     Ok(v) => v,

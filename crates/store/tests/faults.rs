@@ -134,7 +134,8 @@ fn kill_rounds(config: &StoreConfig, target: &str, rounds: u64, after_kill: impl
 fn the_kill_of_a_writer_loses_nothing_that_was_answered() {
     let (config, _home) = home(Engine::Sqlite).unwrap();
     let Target::Sqlite(dir) = &config.target else { panic!() };
-    kill_rounds(&config, dir.to_str().unwrap(), 10, || {});
+    let rounds = std::env::var("STORE_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
+    kill_rounds(&config, dir.to_str().unwrap(), rounds, || {});
     if postgres_url().is_none() {
         eprintln!("PostgreSQL half not run: AVOUCH_TEST_POSTGRES is not set");
         return;

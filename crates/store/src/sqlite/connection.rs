@@ -22,10 +22,12 @@ pub(super) struct Conn {
 impl Conn {
     /// The one connection that writes. A commit returns when the disk has it.
     pub(super) fn writer(file: &Path) -> Result<Self> {
-        let db = Db::open(file).map_err(map)?;
+        // Never creates the file: were it gone under a running server, an empty one in its place would hide that.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Db::open_with_flags(file, flags).map_err(map)?;
         db.execute_batch(
             "pragma busy_timeout = 5000; pragma journal_mode = wal; pragma synchronous = full; \
-             pragma foreign_keys = on; pragma cache_size = -16000; pragma temp_store = memory; \
+             pragma foreign_keys = on; pragma cache_size = -8000; pragma temp_store = memory; \
              pragma secure_delete = on; pragma journal_size_limit = 67108864; pragma trusted_schema = off; \
              pragma cell_size_check = on;",
         )
