@@ -114,16 +114,11 @@ fn in_database(url: &str, name: &str) -> String {
 }
 
 fn run_on(url: &str, sql: String) -> Result<()> {
-    let config: postgres::Config =
-        url.parse().map_err(|_| Error::Other("the address is not valid".into()))?;
-    // The synchronous client must not run on a thread of an asynchronous runtime.
-    std::thread::spawn(move || {
-        let mut client = config.connect(postgres::NoTls)?;
-        client.batch_execute(&sql)
-    })
-    .join()
-    .map_err(|_| Error::Other("the client panicked".into()))?
-    .map_err(|e| Error::Other(e.to_string()))
+    let url = url.to_owned();
+    // The client must not run on a thread of an asynchronous runtime.
+    std::thread::spawn(move || crate::pg::run(&url, &sql))
+        .join()
+        .unwrap_or_else(|_| Err(Error::Other("the client panicked".into())))
 }
 
 #[cfg(test)]

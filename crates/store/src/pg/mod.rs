@@ -111,6 +111,12 @@ impl Drop for Postgres {
     }
 }
 
+/// Runs one statement outside of a transaction, for tests that make databases.
+#[cfg(feature = "testing")]
+pub(crate) fn run(url: &str, sql: &str) -> Result<()> {
+    Server::parse(url)?.connect()?.batch(sql)
+}
+
 fn migrate(conn: &mut Conn) -> Result<()> {
     // Of the session: it goes with the connection if anything fails here.
     conn.batch(&format!("select pg_advisory_lock({MIGRATION_LOCK})"))?;
