@@ -1,0 +1,129 @@
+//! Background work: erasing what has expired, rotating what is due. Each step is audited with the service as initiator
+//! and safe to run twice, on any replica.
+
+use std::sync::Arc;
+
+use avouch_gate::audit;
+use avouch_gate::ctx::background_event;
+use avouch_gate::{App, Details, Permit, Result, Target};
+use avouch_policy::access::ResourceAttrs;
+use avouch_store::Tx;
+use avouch_wire::time::Timestamp;
+
+use crate::secrets::{self, Counted, DESTROYED, Secret};
+use crate::versions::{self, Payload, Version};
+
+/// Secrets handled in one round.
+const ROUND: i64 = 100;
+
+/// Erases the payloads of secrets whose time is over and that nobody locks.
+///
+/// # Errors
+/// Those of the store.
+pub async fn expire(app: &Arc<App>) -> Result<()> {
+    let now = app.clock.now();
+    for (instance, id) in app.store.read(move |tx| secrets::sql::expired(tx, now, ROUND)).await? {
+        let shared = app.clone();
+        app.store
+            .write(move |tx| {
+                let Some(mut c) = secrets::counted(tx, &instance, &id)? else { return Ok(()) };
+                if !c.secret.expired(now, c.locks) || c.secret.state == DESTROYED {
+                    return Ok(());
+                }
+                c.secret.state = DESTROYED;
+                c.secret.next_rotation_at = None;
+                c.secret.updated_at = now;
+                secrets::sql::put(tx, &instance, &c.secret)?;
+                versions::sql::erase(tx, &instance, &id)?;
+                tell(&shared, tx, &instance, &c.secret, ("secrets-manager.secret.expire", 200, now))
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+/// Gives secrets that are due a new password. A locked previous version holds the rotation back until tomorrow.
+///
+/// # Errors
+/// Those of the store.
+pub async fn rotate(app: &Arc<App>) -> Result<()> {
+    let now = app.clock.now();
+    for (instance, id) in app.store.read(move |tx| secrets::sql::due(tx, now, ROUND)).await? {
+        let (i, s) = (instance.clone(), id.clone());
+        let found = app
+            .store
+            .read(move |tx| {
+                let Some(c) = secrets::counted(tx, &i, &s)? else { return Ok::<_, avouch_gate::Error>(None) };
+                Ok(versions::sql::by_alias(tx, &i, &s, "current")?.map(|v| (c, v)))
+            })
+            .await?;
+        let Some((c, current)) = found else { continue };
+        let Some(Payload::Login(user, _)) = current.open(app, &instance)? else { continue };
+        let password = c.secret.body.password_policy.unwrap_or_default().generate(app.rng.as_ref());
+        let new = Version {
+            id: avouch_crypto::rng::uuid_v4(app.rng.as_ref()).to_string(),
+            secret: id,
+            n: 0,
+            alias: "current".into(),
+            sealed: None,
+            metadata: serde_json::Map::new(),
+            auto_rotated: true,
+            expires_at: c.secret.expires_at,
+            created_at: now,
+            created_by: "avouch".into(),
+        }
+        .sealed(app, &instance, &Payload::Login(user, password))?;
+        let shared = app.clone();
+        app.store.write(move |tx| rotate_one(&shared, tx, &instance, new.clone(), now)).await?;
+    }
+    Ok(())
+}
+
+fn rotate_one(app: &Arc<App>, tx: &mut Tx<'_>, instance: &str, mut new: Version, now: Timestamp) -> Result<()> {
+    let Some(Counted { mut secret, locks, .. }) = secrets::counted(tx, instance, &new.secret)? else {
+        return Ok(());
+    };
+    // Another replica may have been faster.
+    if secret.next_rotation_at.is_none_or(|at| at > now) || secret.expired(now, locks) {
+        return Ok(());
+    }
+    const ACTION: &str = "secrets-manager.secret-version.create";
+    let blocked = match versions::sql::by_alias(tx, instance, &secret.id, "previous")? {
+        Some(previous) => crate::locks::sql::any(tx, instance, &secret.id, &previous.id)?,
+        None => false,
+    };
+    if blocked {
+        secret.next_rotation_at = Some(now.plus_secs(86_400));
+        secrets::sql::put(tx, instance, &secret)?;
+        return tell(app, tx, instance, &secret, (ACTION, 412, now));
+    }
+    new.n = secret.versions_total + 1;
+    versions::rotate(tx, instance, &new)?;
+    secret.versions_total += 1;
+    secret.updated_at = now;
+    secret.next_rotation_at = secret.rotation().next(now);
+    secrets::sql::put(tx, instance, &secret)?;
+    tell(app, tx, instance, &secret, (ACTION, 201, now))
+}
+
+fn tell(
+    app: &Arc<App>,
+    tx: &mut Tx<'_>,
+    instance: &str,
+    secret: &Secret,
+    (action, status, now): (&str, u16, Timestamp),
+) -> Result<()> {
+    let Some(info) = app.links.instances.instance(tx, instance)? else { return Ok(()) };
+    let attrs = ResourceAttrs::service(&info.account, "secrets-manager").instance(instance);
+    let crn = info.crn.clone().with_resource("secret", &secret.id).map(|c| c.to_string()).unwrap_or_default();
+    let mut target = Target::global("secrets-manager", &info.account, attrs, crn).named(&secret.name);
+    target.type_uri = "secrets-manager/secret".into();
+    target.log_source = info.crn.to_string();
+    let mut details = Details { status, ..Details::default() };
+    details.request("secret_type", secret.kind.as_str()).request("secret_group_id", secret.group.as_str());
+    if status == 412 {
+        details.failure = Some("The previous version is locked.".into());
+    }
+    let permit = Permit::system("secrets", action, target);
+    audit::sql::insert(tx, &background_event(app, now, "Secrets Manager", &permit, details))
+}
