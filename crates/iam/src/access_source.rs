@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use avouch_gate::links::{AccessChange, AccessSource, PolicyCleaner};
-use avouch_gate::{App, Error, Result};
+use avouch_gate::{App, Result};
 use avouch_policy::access::PolicyDoc;
 use avouch_store::Tx;
 use avouch_wire::ids::{AccountId, IamId, PolicyId};
@@ -100,7 +100,11 @@ fn policy(id: &str, document: Option<&str>) -> Option<AccessChange> {
     let doc = match parsed {
         Ok(doc) => {
             if let Some(problem) = doc.unknown {
-                tracing::warn!(policy = id.as_str(), problem, "a stored policy cannot be evaluated and permits nothing");
+                tracing::warn!(
+                    policy = id.as_str(),
+                    problem,
+                    "a stored policy cannot be evaluated and permits nothing"
+                );
             }
             Some(Box::new(doc))
         }
@@ -113,7 +117,13 @@ fn policy(id: &str, document: Option<&str>) -> Option<AccessChange> {
 }
 
 impl PolicyCleaner for Access {
-    fn instance_removed(&self, tx: &mut Tx<'_>, account: &AccountId, guid: &str, now: Timestamp) -> Result<()> {
+    fn instance_removed(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        guid: &str,
+        now: Timestamp,
+    ) -> Result<()> {
         for policy in policies::sql::on_instance(tx, account, guid)? {
             policies::logic::retire(tx, policy, CLEANER, now)?;
         }
@@ -152,7 +162,7 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     let cutoff = app.clock.now().plus_secs(-RETENTION_DAYS * 86_400);
     let due = app.store.read(move |tx| policies::sql::any_expired(tx, cutoff)).await?;
     if due {
-        app.store.write(move |tx| policies::sql::purge(tx, cutoff).map_err(Error::from)).await?;
+        app.store.write(move |tx| policies::sql::purge(tx, cutoff)).await?;
     }
     Ok(())
 }

@@ -83,7 +83,9 @@ pub fn authz(e: &Error, context: &ErrorContext) -> Response {
         Kind::Forbidden => "forbidden",
         Kind::NotFound | Kind::Gone | Kind::MethodNotAllowed => "not_found",
         Kind::UnsupportedMedia => "unsupported_content_type",
-        Kind::Conflict | Kind::Stale | Kind::Locked | Kind::Precondition | Kind::Limit => "request_not_processed",
+        Kind::Conflict | Kind::Stale | Kind::Locked | Kind::Precondition | Kind::Limit => {
+            "request_not_processed"
+        }
         Kind::RateLimited => "too_many_requests",
         Kind::Internal | Kind::Unavailable => "request_not_processed",
     };

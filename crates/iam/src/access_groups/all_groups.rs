@@ -29,7 +29,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 }
 
 /// The permit of the request, on the account or on the first group where the caller has the right.
-async fn authorize(ctx: &Ctx, action: &str, account: &AccountId, groups: &[String]) -> Result<(Permit, Filter)> {
+async fn authorize(
+    ctx: &Ctx,
+    action: &str,
+    account: &AccountId,
+    groups: &[String],
+) -> Result<(Permit, Filter)> {
     let filter = ctx.filter(account).await?;
     let whole = target(account, "", "");
     let on = if filter.permits(action, &whole.attrs) {
@@ -52,7 +57,8 @@ async fn add(ctx: Ctx, request: Request) -> Result<Response> {
         return Err(Error::invalid("groups", "The property 'groups' must have 1 to 50 groups."));
     }
     let (id, kind) = identity(&iam_id, body.kind.as_deref())?;
-    let (now, by, trace) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.transaction_id().to_owned());
+    let (now, by, trace) =
+        (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.transaction_id().to_owned());
     let limit = ctx.app().config.limits.groups_per_member;
     let items = ctx
         .write(permit, move |tx, event| {
@@ -67,7 +73,9 @@ async fn add(ctx: Ctx, request: Request) -> Result<Response> {
                     if group.is_public() {
                         return Err(Error::invalid("groups", "The public access group cannot be changed."));
                     }
-                    let found = sql::get(tx, &group)?.filter(|g| g.account == account).ok_or_else(|| not_found(text))?;
+                    let found = sql::get(tx, &group)?
+                        .filter(|g| g.account == account)
+                        .ok_or_else(|| not_found(text))?;
                     if !filter.permits(ACTION, &target(&account, text, "").attrs) {
                         return Err(Error::forbidden());
                     }

@@ -67,7 +67,11 @@ pub(super) fn find(tx: &mut Tx<'_>, own: &AccountId, id: &AccessGroupId) -> Resu
 /// `Forbidden`, `NotFound`.
 pub(super) async fn authorize(ctx: &Ctx, action: &str, group: &Group) -> Result<Permit> {
     ctx.authorize(action, &target(&group.account, group.id.as_str(), &group.name)).await.map_err(|e| {
-        if e.kind() == Kind::NotFound { not_found(group.id.as_str()).reason("other_account") } else { explained(ctx, e, action) }
+        if e.kind() == Kind::NotFound {
+            not_found(group.id.as_str()).reason("other_account")
+        } else {
+            explained(ctx, e, action)
+        }
     })
 }
 
@@ -77,7 +81,10 @@ pub(super) fn explained(ctx: &Ctx, e: Error, action: &str) -> Error {
         return e;
     }
     let who = ctx.caller().map(|c| c.iam_id().as_str().to_owned()).unwrap_or_default();
-    e.details(format!("The action {action} is not permitted to {who} (transaction {}).", ctx.transaction_id()))
+    e.details(format!(
+        "The action {action} is not permitted to {who} (transaction {}).",
+        ctx.transaction_id()
+    ))
 }
 
 /// What renderings may add.
@@ -133,7 +140,8 @@ impl Search {
     }
 
     fn finds(&self, g: &Group) -> bool {
-        let fields = [("id", g.id.as_str()), ("name", g.name.as_str()), ("description", g.description.as_str())];
+        let fields =
+            [("id", g.id.as_str()), ("name", g.name.as_str()), ("description", g.description.as_str())];
         fields.iter().any(|(name, value)| {
             self.field.is_none_or(|f| f == *name) && value.to_lowercase().contains(&self.text)
         })
@@ -180,7 +188,10 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
         None => (sort_text.clone(), false),
     };
     if !["id", "name", "description", "is_federated"].contains(&sort.as_str()) {
-        return Err(Error::invalid("sort", "The query parameter 'sort' does not name an attribute that groups are sorted by."));
+        return Err(Error::invalid(
+            "sort",
+            "The query parameter 'sort' does not name an attribute that groups are sorted by.",
+        ));
     }
     ctx.note(&target(&account, "", ""));
     let filter = ctx.filter(&account).await?;
@@ -219,12 +230,9 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     }
     let total = groups.len();
     let base = ctx.app().config.origin();
-    let items = page
-        .of(groups)
-        .iter()
-        .map(|g| render(g, &base, shown, federated.contains(g.id.as_str())))
-        .collect();
-    Response::json(200, &page.body(&request, &base, total, "groups", items))
+    let items =
+        page.of(groups).iter().map(|g| render(g, &base, shown, federated.contains(g.id.as_str()))).collect();
+    Response::json(200, &page.body(&request, total, "groups", items))
 }
 
 async fn create(ctx: Ctx, request: Request) -> Result<Response> {
@@ -255,7 +263,9 @@ async fn create(ctx: Ctx, request: Request) -> Result<Response> {
             event.status = 201;
             event.target(group.crn(), &group.name);
             if limit > 0 && sql::count(tx, &group.account)? >= i64::from(limit) {
-                let text = format!("The maximum number of allowed access groups in the account ({limit}) is reached.");
+                let text = format!(
+                    "The maximum number of allowed access groups in the account ({limit}) is reached."
+                );
                 return Err(Error::new(Kind::Limit, text));
             }
             free(tx, &group)?;
@@ -272,7 +282,9 @@ fn free(tx: &mut Tx<'_>, group: &Group) -> Result<()> {
     let other = sql::by_name(tx, &group.account, &group.name)?.filter(|g| g.id != group.id);
     let public = Group::public(&group.account, None).name.to_lowercase() == group.name.to_lowercase();
     if other.is_some() || public {
-        return Err(Error::conflict("An access group of that name exists already.").code("group_name_conflict"));
+        return Err(
+            Error::conflict("An access group of that name exists already.").code("group_name_conflict")
+        );
     }
     Ok(())
 }
@@ -299,7 +311,8 @@ async fn update(ctx: Ctx, request: Request) -> Result<Response> {
         check_description(description)?;
     }
     refuse_public(&group)?;
-    let (now, by, fresh) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
+    let (now, by, fresh) =
+        (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
     let id = group.id;
     let group = ctx
         .write(permit, move |tx, event| {

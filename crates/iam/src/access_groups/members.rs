@@ -65,7 +65,10 @@ pub(super) fn failed(item: &mut Map<String, Value>, e: &Error, trace: &str) {
     let status = e.status_override().unwrap_or(status);
     item.insert("status_code".into(), json!(status));
     item.insert("trace".into(), json!(trace));
-    item.insert("errors".into(), json!([{"code": e.code_override().unwrap_or(code), "message": e.message()}]));
+    item.insert(
+        "errors".into(),
+        json!([{"code": e.code_override().unwrap_or(code), "message": e.message()}]),
+    );
 }
 
 /// Who shall be a member, checked as far as can be said without the group.
@@ -73,13 +76,15 @@ pub(super) fn failed(item: &mut Map<String, Value>, e: &Error, trace: &str) {
 /// # Errors
 /// `Invalid`.
 pub(super) fn identity(iam_id: &str, kind: Option<&str>) -> Result<(IamId, MemberKind)> {
-    let id = IamId::parse(iam_id).map_err(|_| Error::invalid("iam_id", "The property 'iam_id' is not an IAM id."))?;
+    let id = IamId::parse(iam_id)
+        .map_err(|_| Error::invalid("iam_id", "The property 'iam_id' is not an IAM id."))?;
     let fits = MemberKind::of(&id)
         .ok_or_else(|| Error::invalid("iam_id", "The identity cannot be a member of an access group."))?;
     match kind {
-        Some(kind) if MemberKind::parse(kind) != Some(fits) => {
-            Err(Error::invalid("type", "The property 'type' must be user, service or profile and fit the IAM id."))
-        }
+        Some(kind) if MemberKind::parse(kind) != Some(fits) => Err(Error::invalid(
+            "type",
+            "The property 'type' must be user, service or profile and fit the IAM id.",
+        )),
         _ => Ok((id, fits)),
     }
 }
@@ -108,7 +113,8 @@ async fn add(ctx: Ctx, request: Request) -> Result<Response> {
     if body.members.is_empty() || body.members.len() > PER_CALL {
         return Err(Error::invalid("members", "The property 'members' must have 1 to 50 members."));
     }
-    let (now, by, trace) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.transaction_id().to_owned());
+    let (now, by, trace) =
+        (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.transaction_id().to_owned());
     let limit = ctx.app().config.limits.groups_per_member;
     let items = ctx
         .write(permit, move |tx, event| {
@@ -186,7 +192,10 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     let wanted_kind = match kind.as_deref() {
         None | Some("all") => None,
         Some(text) => Some(MemberKind::parse(text).ok_or_else(|| {
-            Error::invalid("type", "The query parameter 'type' must be 'user', 'service', 'profile' or 'all'.")
+            Error::invalid(
+                "type",
+                "The query parameter 'type' must be 'user', 'service', 'profile' or 'all'.",
+            )
         })?),
     };
     if membership.as_deref().is_some_and(|m| !["static", "dynamic", "all"].contains(&m)) {
@@ -215,7 +224,8 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
         Some(rest) => (rest, true),
         None => (sort.as_str(), false),
     };
-    let name = |m: &Member| names.get(&m.iam_id).and_then(|n| n.name.clone()).unwrap_or_default().to_lowercase();
+    let name =
+        |m: &Member| names.get(&m.iam_id).and_then(|n| n.name.clone()).unwrap_or_default().to_lowercase();
     match column {
         "name" => members.sort_by_cached_key(|m| (name(m), m.iam_id.clone())),
         "id" | "iam_id" => members.sort_by(|a, b| a.iam_id.cmp(&b.iam_id)),
@@ -228,7 +238,7 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     let total = members.len();
     let base = ctx.app().config.origin();
     let items = page.of(members).iter().map(|m| render(m, &base, names.get(&m.iam_id))).collect();
-    Response::json(200, &page.body(&request, &base, total, "members", items))
+    Response::json(200, &page.body(&request, total, "members", items))
 }
 
 /// How a member is called.
@@ -239,7 +249,12 @@ struct Names {
     description: Option<String>,
 }
 
-fn names(tx: &mut Tx<'_>, app: &App, account: &AccountId, members: &[Member]) -> Result<HashMap<String, Names>> {
+fn names(
+    tx: &mut Tx<'_>,
+    app: &App,
+    account: &AccountId,
+    members: &[Member],
+) -> Result<HashMap<String, Names>> {
     let mut out = HashMap::new();
     for member in members {
         let Ok(id) = IamId::parse(&member.iam_id) else { continue };

@@ -187,13 +187,20 @@ pub fn target(account: &AccountId, id: &str, name: &str) -> Target {
 /// The answer of an unknown group, and of one that the caller may not know of.
 pub(crate) fn not_found(id: &str) -> Error {
     let shown: String = id.chars().filter(|c| !c.is_control()).take(128).collect();
-    Error::new(Kind::NotFound, format!("Failed to find the access group with ID {shown}.")).code("group_not_found")
+    Error::new(Kind::NotFound, format!("Failed to find the access group with ID {shown}."))
+        .code("group_not_found")
 }
 
 /// Endpoints of this resource. Literal paths stand beside `{access_group_id}`; the router prefers them.
 pub fn endpoints() -> Vec<Endpoint> {
-    [http::endpoints(), settings::endpoints(), all_groups::endpoints(), members::endpoints(), rules::endpoints()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        http::endpoints(),
+        settings::endpoints(),
+        all_groups::endpoints(),
+        members::endpoints(),
+        rules::endpoints(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -29,14 +29,15 @@ impl Page {
 
     /// The items of the page.
     pub fn of<T>(self, all: Vec<T>) -> Vec<T> {
-        let (skip, take) = (usize::try_from(self.offset).unwrap_or(usize::MAX), usize::try_from(self.limit).unwrap_or(0));
+        let (skip, take) =
+            (usize::try_from(self.offset).unwrap_or(usize::MAX), usize::try_from(self.limit).unwrap_or(0));
         all.into_iter().skip(skip).take(take).collect()
     }
 
     /// The answer: numbers, links and the items under `name`.
-    pub fn body(self, request: &Request, base: &str, total: usize, name: &str, items: Vec<Value>) -> Value {
+    pub fn body(self, request: &Request, total: usize, name: &str, items: Vec<Value>) -> Value {
         let total = i64::try_from(total).unwrap_or(i64::MAX);
-        let link = |offset: i64| json!({"href": href(request, base, self.limit, offset)});
+        let link = |offset: i64| json!({"href": href(request, self.limit, offset)});
         let step = self.limit.max(1);
         let last = if total == 0 { 0 } else { (total - 1) / step * step };
         let mut out = Map::new();
@@ -57,7 +58,7 @@ impl Page {
 }
 
 /// The request's own address with another page.
-fn href(request: &Request, base: &str, limit: i64, offset: i64) -> String {
+fn href(request: &Request, limit: i64, offset: i64) -> String {
     let mut parts: Vec<String> = request
         .query
         .split('&')
@@ -67,5 +68,5 @@ fn href(request: &Request, base: &str, limit: i64, offset: i64) -> String {
         .collect();
     parts.push(format!("limit={limit}"));
     parts.push(format!("offset={offset}"));
-    format!("{base}{}?{}", request.path, parts.join("&"))
+    format!("{}{}?{}", request.origin, request.path, parts.join("&"))
 }

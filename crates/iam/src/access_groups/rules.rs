@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::http::{authorize, load, refuse_public};
 use super::{NAME_MAX, RULES_PER_GROUP, Rule, sql};
-use crate::policies::http::json_body;
 use crate::next_tag;
+use crate::policies::http::json_body;
 
 const TARGET: &str = "iam-groups/rule";
 /// Most hours that a membership by rule may last.
@@ -45,7 +45,10 @@ fn no_rule(id: &str) -> Error {
 /// The same conditions as claim rules of trusted profiles, by the same code.
 fn check(body: &GroupRule) -> Result<()> {
     if !(1..=EXPIRATION_MAX).contains(&body.expiration) {
-        return Err(Error::invalid("expiration", "The property 'expiration' must be a number of hours, at least 1."));
+        return Err(Error::invalid(
+            "expiration",
+            "The property 'expiration' must be a number of hours, at least 1.",
+        ));
     }
     if !text::name(&body.realm_name, 500) {
         return Err(Error::invalid("realm_name", "The property 'realm_name' must have 1 to 500 characters."));
@@ -139,12 +142,15 @@ async fn replace(ctx: Ctx, request: Request) -> Result<Response> {
     let group = load(&ctx, &request).await?;
     let permit = authorize(&ctx, "iam-groups.rules.update", &group).await?;
     check(&body)?;
-    let (now, by, fresh) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
+    let (now, by, fresh) =
+        (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
     let rule = ctx
         .write(permit, move |tx, event| {
             let mut rule = sql::rule(tx, &group.id, &id)?.ok_or_else(|| no_rule(&id))?;
             event.target(group.crn(), &group.name).request("rule_id", id.as_str());
-            event.request("old_conditions", rule.conditions.clone()).request("conditions", body.conditions.clone());
+            event
+                .request("old_conditions", rule.conditions.clone())
+                .request("conditions", body.conditions.clone());
             etag::check(&wanted, &rule.etag)?;
             rule.name = body.name.clone().unwrap_or_default();
             rule.realm_name.clone_from(&body.realm_name);

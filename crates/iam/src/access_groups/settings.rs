@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::http::explained;
 use super::{Group, Settings, sql, target};
+use crate::next_tag;
 use crate::policies;
 use crate::policies::http::{account_param, json_body};
-use crate::next_tag;
 
 const TARGET: &str = "iam-groups/account-settings";
 const PATH: &str = "/v2/groups/settings";
@@ -52,10 +52,12 @@ async fn update(ctx: Ctx, request: Request) -> Result<Response> {
     let account = account_param(&request)?;
     let body: UpdateGroupSettings = from_value(json_body(&request)?)?;
     const ACTION: &str = "iam-groups.account-settings.update";
-    let permit = ctx.authorize(ACTION, &target(&account, "", "")).await.map_err(|e| explained(&ctx, e, ACTION))?;
+    let permit =
+        ctx.authorize(ACTION, &target(&account, "", "")).await.map_err(|e| explained(&ctx, e, ACTION))?;
     let wanted = body.public_access_enabled.ok_or_else(|| Error::missing("public_access_enabled"))?;
     let if_match = request.header("if-match").is_some().then(|| request.if_match()).transpose()?;
-    let (now, by, fresh) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
+    let (now, by, fresh) =
+        (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
     let asked = account.clone();
     let settings = ctx
         .write(permit, move |tx, event| {

@@ -80,7 +80,10 @@ pub fn update(tx: &mut Tx<'_>, g: &Group) -> Result<()> {
 /// # Errors
 /// Those of the store.
 pub fn delete(tx: &mut Tx<'_>, g: &Group) -> Result<Vec<String>> {
-    let rows = tx.query("delete from access_group_members where group_id = $1 returning iam_id", &params![g.id.as_str()])?;
+    let rows = tx.query(
+        "delete from access_group_members where group_id = $1 returning iam_id",
+        &params![g.id.as_str()],
+    )?;
     tx.execute("delete from access_group_rules where group_id = $1", &params![g.id.as_str()])?;
     tx.execute(
         "delete from access_groups where account_id = $1 and id = $2",
@@ -121,7 +124,8 @@ pub fn all(tx: &mut Tx<'_>, account: &AccountId) -> Result<Vec<Group>> {
 /// # Errors
 /// Those of the store.
 pub fn count(tx: &mut Tx<'_>, account: &AccountId) -> Result<i64> {
-    let row = tx.query_one("select count(*) from access_groups where account_id = $1", &params![account.as_str()])?;
+    let row =
+        tx.query_one("select count(*) from access_groups where account_id = $1", &params![account.as_str()])?;
     Ok(row.get(0)?)
 }
 
@@ -188,7 +192,8 @@ pub fn member(tx: &mut Tx<'_>, group: &AccessGroupId, iam_id: &str) -> Result<Op
 /// # Errors
 /// Those of the store.
 pub fn members(tx: &mut Tx<'_>, group: &AccessGroupId) -> Result<Vec<Member>> {
-    let sql = format!("select {MEMBER} from access_group_members where group_id = $1 order by created_at, iam_id");
+    let sql =
+        format!("select {MEMBER} from access_group_members where group_id = $1 order by created_at, iam_id");
     tx.query(&sql, &params![group.as_str()])?.iter().map(read_member).collect()
 }
 

@@ -17,8 +17,8 @@ use avouch_wire::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::policies::http::json_body;
 use crate::next_tag;
+use crate::policies::http::json_body;
 
 const TARGET: &str = "iam-access-management/settings";
 const PATH: &str = "/v1/accounts/{account_id}/settings/access_management";
@@ -80,7 +80,11 @@ pub fn external(tx: &mut Tx<'_>, account: &AccountId) -> Result<ExternalAccess> 
         state: state(&t.state).unwrap_or(ExternalState::Limited),
         allowed: t.external_allowed_accounts,
     };
-    Ok(ExternalAccess { user: rule(types.user), service_id: rule(types.service_id), service: rule(types.service) })
+    Ok(ExternalAccess {
+        user: rule(types.user),
+        service_id: rule(types.service_id),
+        service: rule(types.service),
+    })
 }
 
 fn state(text: &str) -> Option<ExternalState> {
@@ -105,7 +109,10 @@ fn account_of(request: &Request) -> Result<AccountId> {
 
 fn check(setting: &IdentityTypeSetting) -> Result<()> {
     if state(&setting.state).is_none() {
-        return Err(Error::invalid("state", "The property 'state' must be 'enabled', 'monitor' or 'limited'."));
+        return Err(Error::invalid(
+            "state",
+            "The property 'state' must be 'enabled', 'monitor' or 'limited'.",
+        ));
     }
     let accounts = &setting.external_allowed_accounts;
     if accounts.len() > ALLOWED_MAX || accounts.iter().any(|a| AccountId::parse(a).is_err()) {
@@ -152,7 +159,8 @@ async fn update(ctx: Ctx, request: Request) -> Result<Response> {
     for setting in [&given.user, &given.service_id, &given.service].into_iter().flatten() {
         check(setting)?;
     }
-    let (now, by, fresh) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
+    let (now, by, fresh) =
+        (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
     let asked = account.clone();
     let settings = ctx
         .write(permit, move |tx, event| {
@@ -172,8 +180,12 @@ async fn update(ctx: Ctx, request: Request) -> Result<Response> {
                 }
             }
             event.request("new", as_json(&types)?);
-            let settings =
-                Settings { types, etag: next_tag(&before, &fresh), modified_at: now, modified_by: by.clone() };
+            let settings = Settings {
+                types,
+                etag: next_tag(&before, &fresh),
+                modified_at: now,
+                modified_by: by.clone(),
+            };
             sql::set(tx, &asked, &settings)?;
             Ok(settings)
         })

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use avouch_gate::access::{Account, Filter};
-use avouch_gate::{Ctx, Effect, Endpoint, Error, Request, Response, Result, Target};
 use avouch_gate::links::ExternalState;
+use avouch_gate::{Ctx, Effect, Endpoint, Error, Request, Response, Result, Target};
 use avouch_policy::access::Key;
 use avouch_policy::roles::{Catalogue, RoleKind};
 use avouch_wire::ids::AccountId;
@@ -70,7 +70,8 @@ async fn admit(ctx: &Ctx, questions: &mut [Question]) -> Result<Pictures> {
 /// Whether the account of the resource lets identities of the subject's account in.
 fn shut_out(picture: &Account, question: &Question) -> bool {
     question.subject.home.as_ref().is_some_and(|home| {
-        home != &question.resource.account && picture.external(&question.subject.id, home) == ExternalState::Limited
+        home != &question.resource.account
+            && picture.external(&question.subject.id, home) == ExternalState::Limited
     })
 }
 
@@ -140,7 +141,8 @@ fn cache_key_pattern() -> Value {
 /// The questions of a call that is a list.
 fn questions(body: &Value, with_action: bool) -> Result<Vec<Question>> {
     let list = body.as_array().filter(|l| !l.is_empty() && l.len() <= QUESTIONS_MAX);
-    let list = list.ok_or_else(|| Error::invalid("body", "The request body must be a list of 1 to 100 questions."))?;
+    let list =
+        list.ok_or_else(|| Error::invalid("body", "The request body must be a list of 1 to 100 questions."))?;
     list.iter().map(|q| Question::read(q, with_action)).collect()
 }
 

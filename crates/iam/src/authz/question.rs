@@ -55,7 +55,8 @@ impl Question {
     /// # Errors
     /// `Invalid`.
     pub fn read(value: &Value, with_action: bool) -> Result<Self> {
-        let object = value.as_object().ok_or_else(|| Error::invalid("body", "Each question must be an object."))?;
+        let object =
+            value.as_object().ok_or_else(|| Error::invalid("body", "Each question must be an object."))?;
         let action = match object.get("action") {
             Some(_) if with_action => action(object)?,
             None if with_action => return Err(Error::missing("action")),
@@ -75,18 +76,18 @@ impl Question {
     /// # Errors
     /// `Invalid`.
     pub fn read_bulk(value: &Value, max: usize) -> Result<Vec<Self>> {
-        let object = value.as_object().ok_or_else(|| Error::invalid("body", "The request body must be an object."))?;
+        let object =
+            value.as_object().ok_or_else(|| Error::invalid("body", "The request body must be an object."))?;
         let action = action(object)?;
         let subject = Subject::read(object.get("subject"))?;
-        let bad = || {
-            Error::invalid("resources", "The property 'resources' must hold 1 to 1000 resources.")
-        };
+        let bad = || Error::invalid("resources", "The property 'resources' must hold 1 to 1000 resources.");
         let resources: Vec<Resource> = match object.get("resources") {
             Some(Value::Array(list)) if !list.is_empty() && list.len() <= max => {
                 list.iter().map(|r| Resource::read(Some(r))).collect::<Result<_>>()?
             }
             Some(Value::Object(parts)) => {
-                let shared = parts.get("sharedAttributes").and_then(Value::as_object).cloned().unwrap_or_default();
+                let shared =
+                    parts.get("sharedAttributes").and_then(Value::as_object).cloned().unwrap_or_default();
                 let unique = parts.get("uniqueAttributes").and_then(Value::as_array).ok_or_else(bad)?;
                 if unique.is_empty() || unique.len() > max {
                     return Err(bad());
@@ -104,7 +105,12 @@ impl Question {
         };
         Ok(resources
             .into_iter()
-            .map(|resource| Self { request_id: None, subject: subject.clone(), action: action.clone(), resource })
+            .map(|resource| Self {
+                request_id: None,
+                subject: subject.clone(),
+                action: action.clone(),
+                resource,
+            })
             .collect())
     }
 }
@@ -148,7 +154,9 @@ impl Subject {
     }
 
     fn from_token_body(body: &str) -> Result<Self> {
-        let bad = || Error::invalid("accessTokenBody", "The property 'accessTokenBody' is not the body of a token.");
+        let bad = || {
+            Error::invalid("accessTokenBody", "The property 'accessTokenBody' is not the body of a token.")
+        };
         if body.len() > 16 * 1024 {
             return Err(bad());
         }
@@ -175,7 +183,14 @@ impl Resource {
             let account = crn.account().ok_or_else(bad)?;
             let mut shown = Map::new();
             for (key, value) in attrs.iter() {
-                let told = [Key::ACCOUNT, Key::SERVICE, Key::REGION, Key::INSTANCE, Key::RESOURCE_TYPE, Key::RESOURCE];
+                let told = [
+                    Key::ACCOUNT,
+                    Key::SERVICE,
+                    Key::REGION,
+                    Key::INSTANCE,
+                    Key::RESOURCE_TYPE,
+                    Key::RESOURCE,
+                ];
                 if told.contains(&key) {
                     shown.insert(key.as_str().to_owned(), value.into());
                 }
@@ -187,7 +202,10 @@ impl Resource {
 
     fn from_attributes(attributes: &Map<String, Value>) -> Result<Self> {
         let bad = || {
-            Error::invalid("resource", "The attributes of a resource must be texts and hold 'accountId' and 'serviceName'.")
+            Error::invalid(
+                "resource",
+                "The attributes of a resource must be texts and hold 'accountId' and 'serviceName'.",
+            )
         };
         if attributes.values().any(|v| v.as_str().is_none_or(|t| t.chars().count() > VALUE_MAX)) {
             return Err(bad());
@@ -197,7 +215,8 @@ impl Resource {
         let mut attrs = ResourceAttrs::service(&account, service);
         for (name, value) in attributes {
             // The type and group of a service come from the catalogue, whatever the question says.
-            let derived = matches!(name.as_str(), "accountId" | "serviceName" | "serviceType" | "service_group_id");
+            let derived =
+                matches!(name.as_str(), "accountId" | "serviceName" | "serviceType" | "service_group_id");
             if let Some(value) = value.as_str().filter(|v| !derived && !v.is_empty()) {
                 attrs = attrs.with(name, value);
             }

@@ -1,7 +1,7 @@
 //! Requests on policies, both schemas.
 
-use avouch_gate::{Ctx, Details, Endpoint, Error, Kind, Permit, Request, Response, Result};
 use avouch_gate::etag;
+use avouch_gate::{Ctx, Details, Endpoint, Error, Kind, Permit, Request, Response, Result};
 use avouch_policy::access::{Key, PolicyDoc, ResourceAttrs, Subject};
 use avouch_wire::ids::{AccountId, PolicyId};
 use avouch_wire::text;
@@ -22,7 +22,9 @@ pub fn endpoints() -> Vec<Endpoint> {
     let deleted: &'static [&'static str] = &["iam-am.policy.delete"];
     vec![
         Endpoint::get("/v1/policies", "list_policies", list::v1).actions(read),
-        Endpoint::post("/v1/policies", "create_policy", create_v1).actions(&["iam.policy.create"]).events(TARGET, created),
+        Endpoint::post("/v1/policies", "create_policy", create_v1)
+            .actions(&["iam.policy.create"])
+            .events(TARGET, created),
         Endpoint::get("/v1/policies/{policy_id}", "get_policy", get_v1).actions(read),
         Endpoint::put("/v1/policies/{policy_id}", "replace_policy", replace_v1)
             .actions(&["iam.policy.update"])
@@ -102,14 +104,18 @@ fn document(schema: Schema, body: &Value) -> Result<Value> {
     if let Some(description) = out.get("description") {
         let good = description.as_str().is_some_and(|d| text::printable_multiline(d, super::DESCRIPTION_MAX));
         if !good {
-            return Err(Error::invalid("description", "The property 'description' must be a text of at most 1000 characters."));
+            return Err(Error::invalid(
+                "description",
+                "The property 'description' must be a text of at most 1000 characters.",
+            ));
         }
     }
     Ok(Value::Object(out))
 }
 
 fn account_of(doc: &PolicyDoc) -> Result<AccountId> {
-    let unusable = || Error::invalid("accountId", "The resource must hold 'accountId', equal to one account id.");
+    let unusable =
+        || Error::invalid("accountId", "The resource must hold 'accountId', equal to one account id.");
     AccountId::parse(doc.account().ok_or_else(unusable)?).map_err(|_| unusable())
 }
 
@@ -130,7 +136,13 @@ fn targets(account: &AccountId, doc: Option<&PolicyDoc>) -> Vec<ResourceAttrs> {
 }
 
 /// Decides `action` on the whole target of a policy.
-async fn authorize(ctx: &Ctx, action: &str, account: &AccountId, doc: Option<&PolicyDoc>, id: &str) -> Result<Permit> {
+async fn authorize(
+    ctx: &Ctx,
+    action: &str,
+    account: &AccountId,
+    doc: Option<&PolicyDoc>,
+    id: &str,
+) -> Result<Permit> {
     let name = doc.map(subject_name).unwrap_or_default();
     let mut permit = None;
     for attrs in targets(account, doc) {
@@ -180,7 +192,13 @@ fn tell(event: &mut Details, policy: &Policy, doc: Option<&PolicyDoc>) {
     }
 }
 
-fn respond(status: u16, ctx: &Ctx, schema: Schema, policy: &Policy, custom: &[roles::CustomRole]) -> Result<Response> {
+fn respond(
+    status: u16,
+    ctx: &Ctx,
+    schema: Schema,
+    policy: &Policy,
+    custom: &[roles::CustomRole],
+) -> Result<Response> {
     let base = ctx.app().config.origin();
     let view = View { base: &base, format: Format::Plain, custom };
     let body = match schema {
@@ -267,7 +285,8 @@ async fn replace(ctx: Ctx, request: Request, schema: Schema) -> Result<Response>
         authorize(&ctx, "iam.policy.update", &account, Some(&doc), id.as_str()).await?;
     }
     let asker = asker(&ctx, &old.account).await?;
-    let (now, by, fresh) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
+    let (now, by, fresh) =
+        (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
     let decided = old.document;
     let (policy, custom) = ctx
         .write(permit, move |tx, event| {
@@ -295,7 +314,9 @@ async fn replace(ctx: Ctx, request: Request, schema: Schema) -> Result<Response>
 fn current(tx: &mut avouch_store::Tx<'_>, id: &PolicyId, decided: &Value) -> Result<Policy> {
     let policy = sql::get(tx, id)?.ok_or_else(|| not_found(id.as_str()))?;
     if policy.document != *decided {
-        return Err(Error::new(Kind::Stale, "The policy was changed meanwhile.").data(json!({"etag": policy.etag})));
+        return Err(
+            Error::new(Kind::Stale, "The policy was changed meanwhile.").data(json!({"etag": policy.etag}))
+        );
     }
     Ok(policy)
 }
@@ -314,7 +335,8 @@ async fn restore(ctx: Ctx, request: Request) -> Result<Response> {
         .await
         .map_err(|e| hidden(e, id.as_str()))?;
     let asker = asker(&ctx, &old.account).await?;
-    let (now, by, fresh) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
+    let (now, by, fresh) =
+        (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
     let decided = old.document;
     let (policy, custom) = ctx
         .write(permit, move |tx, event| {
@@ -344,7 +366,8 @@ async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
     let permit = authorize(&ctx, "iam.policy.delete", &old.account, doc.as_ref(), id.as_str())
         .await
         .map_err(|e| hidden(e, id.as_str()))?;
-    let (now, by, fresh) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
+    let (now, by, fresh) =
+        (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
     let decided = old.document;
     ctx.write(permit, move |tx, event| {
         event.status = 204;
@@ -370,4 +393,3 @@ pub(crate) fn account_param(request: &Request) -> Result<AccountId> {
     AccountId::parse(&text)
         .map_err(|_| Error::invalid("account_id", "The query parameter 'account_id' is not an account id."))
 }
-

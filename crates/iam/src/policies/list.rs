@@ -110,7 +110,10 @@ pub(super) fn format(request: &Request) -> Result<Format> {
         Some("include_last_permit") => Format::LastPermit,
         Some("display") => Format::Display,
         Some(_) => {
-            return Err(Error::invalid("format", "The query parameter 'format' must be 'include_last_permit' or 'display'."));
+            return Err(Error::invalid(
+                "format",
+                "The query parameter 'format' must be 'include_last_permit' or 'display'.",
+            ));
         }
     })
 }
@@ -122,7 +125,10 @@ impl Query {
         let sort = match request.query("sort")? {
             None => None,
             Some(text) => Some(Sort::parse(&text, format).ok_or_else(|| {
-                Error::invalid("sort", "The query parameter 'sort' does not name an attribute that policies are sorted by.")
+                Error::invalid(
+                    "sort",
+                    "The query parameter 'sort' does not name an attribute that policies are sorted by.",
+                )
             })?),
         };
         let v2 = |name| if schema == Schema::V2 { request.query(name) } else { Ok(None) };
@@ -188,7 +194,8 @@ impl Query {
     }
 
     fn wants(&self, p: &Policy, doc: &PolicyDoc) -> bool {
-        let is = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|w| found == Some(w));
+        let is =
+            |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|w| found == Some(w));
         let (iam_id, group) = match &doc.subject {
             Subject::IamId(id) => (Some(id.as_str()), None),
             Subject::AccessGroup(id) => (None, Some(id.as_str())),
@@ -239,7 +246,12 @@ impl Query {
     }
 
     /// The common case reads no further than it must.
-    fn oldest_first(&self, tx: &mut Tx<'_>, state: State, wanted: impl Fn(&Policy) -> bool) -> Result<(Vec<Policy>, bool)> {
+    fn oldest_first(
+        &self,
+        tx: &mut Tx<'_>,
+        state: State,
+        wanted: impl Fn(&Policy) -> bool,
+    ) -> Result<(Vec<Policy>, bool)> {
         let mut after = match &self.after {
             Some((key, id)) => (key.parse().unwrap_or(i64::MAX), id.clone()),
             None => (i64::MIN, String::new()),
@@ -305,8 +317,11 @@ async fn list(ctx: Ctx, request: Request, schema: Schema) -> Result<Response> {
 
 /// The request's own address with another start.
 fn href(request: &Request, base: &str, start: Option<&str>) -> String {
-    let kept: Vec<&str> =
-        request.query.split('&').filter(|p| !p.is_empty() && !p.starts_with("start=") && *p != "start").collect();
+    let kept: Vec<&str> = request
+        .query
+        .split('&')
+        .filter(|p| !p.is_empty() && !p.starts_with("start=") && *p != "start")
+        .collect();
     let mut out = format!("{base}{}?{}", request.path, kept.join("&"));
     if let Some(start) = start {
         out.push_str("&start=");

@@ -52,7 +52,12 @@ pub fn parse(schema: Schema, body: &Value) -> Result<PolicyDoc> {
         Schema::V1 => PolicyDoc::from_v1(body),
         Schema::V2 => PolicyDoc::from_v2(body),
     };
-    doc.map_err(invalid)
+    let doc = doc.map_err(invalid)?;
+    // Nobody has a right on a service that does not exist, so this cannot wait until the right was checked.
+    if doc.equals(Key::SERVICE).is_some_and(|name| Catalogue::builtin().service(name).is_none()) {
+        return Err(Error::invalid("serviceName", "The attribute 'serviceName' is not a known service."));
+    }
+    Ok(doc)
 }
 
 fn invalid(e: avouch_policy::access::Invalid) -> Error {
@@ -138,7 +143,13 @@ pub fn retire(tx: &mut Tx<'_>, mut policy: Policy, by: &str, now: Timestamp) -> 
 ///
 /// # Errors
 /// Those of the store.
-pub fn retire_subject(tx: &mut Tx<'_>, account: &AccountId, subject: &str, by: &str, now: Timestamp) -> Result<usize> {
+pub fn retire_subject(
+    tx: &mut Tx<'_>,
+    account: &AccountId,
+    subject: &str,
+    by: &str,
+    now: Timestamp,
+) -> Result<usize> {
     let policies = sql::of_subject(tx, account, subject, State::Active)?;
     let n = policies.len();
     for policy in policies {
@@ -158,7 +169,8 @@ pub fn drop_role(tx: &mut Tx<'_>, account: &AccountId, crn: &str, by: &str, now:
         let page = sql::page(tx, account, State::Active, &after, BATCH)?;
         let Some(last) = page.last() else { return Ok(touched) };
         after = (last.created_at.millis(), last.id.as_str().to_owned());
-        for mut policy in page {
+        for original in page {
+            let mut policy = original.clone();
             let Some(list) = role_list(&mut policy) else { continue };
             let before = list.len();
             list.retain(|r| r.get("role_id").and_then(Value::as_str) != Some(crn));
@@ -168,12 +180,14 @@ pub fn drop_role(tx: &mut Tx<'_>, account: &AccountId, crn: &str, by: &str, now:
             touched += 1;
             let empty = list.is_empty();
             let twin = match policy.doc() {
-                Ok(doc) => sql::by_canonical(tx, account, &canonical_key(&doc))?.is_some_and(|p| p.id != policy.id),
+                Ok(doc) => {
+                    sql::by_canonical(tx, account, &canonical_key(&doc))?.is_some_and(|p| p.id != policy.id)
+                }
                 Err(_) => true,
             };
             if empty || twin {
                 // What it granted beside the role is nothing, or is granted by its twin.
-                retire(tx, policy, by, now)?;
+                retire(tx, original, by, now)?;
                 continue;
             }
             policy.etag = derived_tag(&policy);
@@ -188,7 +202,9 @@ fn role_list(policy: &mut Policy) -> Option<&mut Vec<Value>> {
     let document = &mut policy.document;
     let list = match policy.schema {
         Schema::V1 => document.get_mut("roles"),
-        Schema::V2 => document.get_mut("control").and_then(|c| c.get_mut("grant")).and_then(|g| g.get_mut("roles")),
+        Schema::V2 => {
+            document.get_mut("control").and_then(|c| c.get_mut("grant")).and_then(|g| g.get_mut("roles"))
+        }
     };
     list.and_then(Value::as_array_mut)
 }
@@ -287,7 +303,10 @@ fn quotas(tx: &mut Tx<'_>, policy: &Policy, limits: &Limits, before: Option<&Pol
     let doc = policy.doc()?;
     let subject = subject_key(&doc);
     let full = |limit: i64, what: &str| {
-        Err(Error::new(Kind::Limit, format!("The maximum number of allowed policies {what} ({limit}) is reached.")))
+        Err(Error::new(
+            Kind::Limit,
+            format!("The maximum number of allowed policies {what} ({limit}) is reached."),
+        ))
     };
     let (all, each) = (i64::from(limits.policies), i64::from(limits.policies_per_subject));
     if before.is_none() && all > 0 && sql::count(tx, &policy.account, sql::Count::All)? >= all {

@@ -176,6 +176,7 @@ pub fn target(account: &AccountId, attrs: ResourceAttrs, id: &str, subject: &str
 ///
 /// # Errors
 /// Those of the store.
+#[allow(clippy::too_many_arguments, reason = "called once, by the bootstrap of an account")]
 pub fn create_owner(
     tx: &mut Tx<'_>,
     account: &AccountId,

@@ -7,7 +7,8 @@ use avouch_wire::time::Timestamp;
 
 use super::{Policy, Schema, State};
 
-const COLUMNS: &str = "id, account_id, schema_version, document, state, etag, created_at, created_by, modified_at, modified_by";
+const COLUMNS: &str =
+    "id, account_id, schema_version, document, state, etag, created_at, created_by, modified_at, modified_by";
 
 /// Writes a new policy.
 ///
@@ -86,7 +87,9 @@ pub fn get(tx: &mut Tx<'_>, id: &PolicyId) -> Result<Option<Policy>> {
 /// # Errors
 /// Those of the store.
 pub fn by_canonical(tx: &mut Tx<'_>, account: &AccountId, canonical: &str) -> Result<Option<Policy>> {
-    let sql = format!("select {COLUMNS} from policies where account_id = $1 and canonical = $2 and state = 'active'");
+    let sql = format!(
+        "select {COLUMNS} from policies where account_id = $1 and canonical = $2 and state = 'active'"
+    );
     tx.query_opt(&sql, &params![account.as_str(), canonical])?.as_ref().map(read).transpose()
 }
 
@@ -126,8 +129,9 @@ pub fn of_subject(tx: &mut Tx<'_>, account: &AccountId, subject: &str, state: St
 /// # Errors
 /// Those of the store.
 pub fn on_instance(tx: &mut Tx<'_>, account: &AccountId, guid: &str) -> Result<Vec<Policy>> {
-    let sql =
-        format!("select {COLUMNS} from policies where account_id = $1 and instance = $2 and state = 'active'");
+    let sql = format!(
+        "select {COLUMNS} from policies where account_id = $1 and instance = $2 and state = 'active'"
+    );
     tx.query(&sql, &params![account.as_str(), guid])?.iter().map(read).collect()
 }
 
@@ -136,8 +140,9 @@ pub fn on_instance(tx: &mut Tx<'_>, account: &AccountId, guid: &str) -> Result<V
 /// # Errors
 /// Those of the store.
 pub fn on_resource(tx: &mut Tx<'_>, account: &AccountId, resource: &str) -> Result<Vec<Policy>> {
-    let sql =
-        format!("select {COLUMNS} from policies where account_id = $1 and resource = $2 and state = 'active'");
+    let sql = format!(
+        "select {COLUMNS} from policies where account_id = $1 and resource = $2 and state = 'active'"
+    );
     tx.query(&sql, &params![account.as_str(), resource])?.iter().map(read).collect()
 }
 
@@ -172,7 +177,12 @@ pub fn count(tx: &mut Tx<'_>, account: &AccountId, what: Count<'_>) -> Result<i6
 ///
 /// # Errors
 /// Those of the store.
-pub fn documents(tx: &mut Tx<'_>, account: &AccountId, after: &str, limit: i64) -> Result<Vec<(String, String)>> {
+pub fn documents(
+    tx: &mut Tx<'_>,
+    account: &AccountId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(String, String)>> {
     let rows = tx.query(
         "select id, document from policies where account_id = $1 and state = 'active' and id > $2 order by id limit $3",
         &params![account.as_str(), after, limit],
@@ -209,7 +219,10 @@ pub fn any_expired(tx: &mut Tx<'_>, cutoff: Timestamp) -> Result<bool> {
 /// # Errors
 /// Those of the store.
 pub fn purge(tx: &mut Tx<'_>, cutoff: Timestamp) -> Result<u64> {
-    Ok(tx.execute("delete from policies where state = 'deleted' and modified_at < $1", &params![cutoff.millis()])?)
+    Ok(tx.execute(
+        "delete from policies where state = 'deleted' and modified_at < $1",
+        &params![cutoff.millis()],
+    )?)
 }
 
 fn read(row: &Row) -> Result<Policy> {

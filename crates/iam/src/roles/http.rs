@@ -8,8 +8,8 @@ use avouch_wire::ids::{AccountId, RoleId};
 use serde_json::{Map, Value, json};
 
 use super::{CustomRole, SERVICES, logic, sql, target};
-use crate::policies::http::json_body;
 use crate::next_tag;
+use crate::policies::http::json_body;
 
 const TARGET: &str = "iam-am/role";
 
@@ -19,7 +19,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::post("/v2/roles", "create_role", create)
             .actions(&["iam-access-management.customRole.create"])
             .events(TARGET, &["iam-am.role.create"]),
-        Endpoint::get("/v2/roles/{role_id}", "get_role", get).actions(&["iam-access-management.customRole.read"]),
+        Endpoint::get("/v2/roles/{role_id}", "get_role", get)
+            .actions(&["iam-access-management.customRole.read"]),
         Endpoint::put("/v2/roles/{role_id}", "replace_role", replace)
             .actions(&["iam-access-management.customRole.update"])
             .events(TARGET, &["iam-am.role.update"]),
@@ -91,14 +92,18 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
         ));
     }
     if kind.as_deref().is_some_and(|k| k != "access" && k != "authorization") {
-        return Err(Error::invalid("policy_type", "The query parameter 'policy_type' must be 'access' or 'authorization'."));
+        return Err(Error::invalid(
+            "policy_type",
+            "The query parameter 'policy_type' must be 'access' or 'authorization'.",
+        ));
     }
     let authorization = kind.as_deref() == Some("authorization") || source.is_some();
     let builtin = builtin(service.as_deref(), source.as_deref().filter(|_| authorization), group.as_deref());
     let mut custom = Vec::new();
     if let Some(text) = account {
-        let account = AccountId::parse(&text)
-            .map_err(|_| Error::invalid("account_id", "The query parameter 'account_id' is not an account id."))?;
+        let account = AccountId::parse(&text).map_err(|_| {
+            Error::invalid("account_id", "The query parameter 'account_id' is not an account id.")
+        })?;
         let filter = ctx.filter(&account).await?;
         let action = "iam-access-management.customRole.read";
         if SERVICES.iter().any(|s| filter.permits(action, &target(&account, s, "", "").attrs)) {
@@ -108,7 +113,9 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     custom.retain(|r| match (service.as_deref(), group.as_deref()) {
         (Some("alliamserviceroles"), _) | (None, None) => true,
         (Some(name), _) => r.service == name,
-        (None, Some(group)) => group == "IAM" && Catalogue::builtin().service(&r.service).is_some_and(|s| s.iam_group),
+        (None, Some(group)) => {
+            group == "IAM" && Catalogue::builtin().service(&r.service).is_some_and(|s| s.iam_group)
+        }
     });
     let base = ctx.app().config.origin();
     let custom: Vec<Value> = custom.iter().map(|r| render(r, &base)).collect();
@@ -185,10 +192,17 @@ async fn replace(ctx: Ctx, request: Request) -> Result<Response> {
     let body: ReplaceRole = avouch_gate::http::request::from_value(json_body(&request)?)?;
     let wanted = request.if_match()?;
     let role = load(&ctx, &request).await?;
-    let permit = authorize(&ctx, "iam-access-management.customRole.update", &role.account, &role.crn, &role.display_name)
-        .await
-        .map_err(|e| hidden(e, role.id.as_str()))?;
-    let (now, by, fresh) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
+    let permit = authorize(
+        &ctx,
+        "iam-access-management.customRole.update",
+        &role.account,
+        &role.crn,
+        &role.display_name,
+    )
+    .await
+    .map_err(|e| hidden(e, role.id.as_str()))?;
+    let (now, by, fresh) =
+        (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
     let id = role.id;
     let role = ctx
         .write(permit, move |tx, event| {
@@ -211,9 +225,15 @@ async fn replace(ctx: Ctx, request: Request) -> Result<Response> {
 
 async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
     let role = load(&ctx, &request).await?;
-    let permit = authorize(&ctx, "iam-access-management.customRole.delete", &role.account, &role.crn, &role.display_name)
-        .await
-        .map_err(|e| hidden(e, role.id.as_str()))?;
+    let permit = authorize(
+        &ctx,
+        "iam-access-management.customRole.delete",
+        &role.account,
+        &role.crn,
+        &role.display_name,
+    )
+    .await
+    .map_err(|e| hidden(e, role.id.as_str()))?;
     let (now, by, id) = (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), role.id);
     ctx.write(permit, move |tx, event| {
         event.status = 204;

@@ -26,13 +26,22 @@ pub fn check(role: &CustomRole) -> Result<()> {
         ));
     }
     if !text::name(&role.display_name, DISPLAY_NAME_MAX) {
-        return Err(Error::invalid("display_name", "The property 'display_name' must have 1 to 50 characters."));
+        return Err(Error::invalid(
+            "display_name",
+            "The property 'display_name' must have 1 to 50 characters.",
+        ));
     }
     if role.description.as_deref().is_some_and(|d| !text::printable_multiline(d, DESCRIPTION_MAX)) {
-        return Err(Error::invalid("description", "The property 'description' must have at most 250 characters."));
+        return Err(Error::invalid(
+            "description",
+            "The property 'description' must have at most 250 characters.",
+        ));
     }
     if !text::printable(&role.service, 100) || role.service.is_empty() {
-        return Err(Error::invalid("service_name", "The property 'service_name' is not the name of a service."));
+        return Err(Error::invalid(
+            "service_name",
+            "The property 'service_name' is not the name of a service.",
+        ));
     }
     if role.actions.is_empty() || role.actions.len() > ACTIONS_MAX {
         return Err(Error::invalid("actions", "The property 'actions' must have 1 to 300 actions."));
@@ -47,7 +56,10 @@ pub fn check(role: &CustomRole) -> Result<()> {
             ));
         }
         if role.actions.iter().take(i).any(|a| a == action) {
-            return Err(Error::invalid(format!("actions[{i}]"), format!("The property 'actions[{i}]' stands twice.")));
+            return Err(Error::invalid(
+                format!("actions[{i}]"),
+                format!("The property 'actions[{i}]' stands twice."),
+            ));
         }
     }
     Ok(())

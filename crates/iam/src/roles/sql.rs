@@ -78,7 +78,10 @@ pub fn update(tx: &mut Tx<'_>, r: &CustomRole) -> Result<()> {
 /// # Errors
 /// Those of the store.
 pub fn delete(tx: &mut Tx<'_>, r: &CustomRole) -> Result<()> {
-    tx.execute("delete from custom_roles where account_id = $1 and id = $2", &params![r.account.as_str(), r.id.as_str()])?;
+    tx.execute(
+        "delete from custom_roles where account_id = $1 and id = $2",
+        &params![r.account.as_str(), r.id.as_str()],
+    )?;
     tx.changed(r.account.as_str(), "role", &r.crn)?;
     Ok(())
 }

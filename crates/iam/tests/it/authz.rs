@@ -1,0 +1,212 @@
+//! The decision as a service, and how identities of other accounts may act.
+
+use serde_json::{Value, json};
+
+use crate::local::{TestApp, eq, platform, service_role};
+
+const SUBJECT: &str = "IBMid-5500000001";
+
+fn ask(t: &TestApp, subject: Value, action: &str, instance: &str) -> Value {
+    json!({"subject": subject, "action": action, "requestId": "r1",
+        "resource": {"attributes": {"accountId": t.account(), "serviceName": "kms", "serviceInstance": instance}}})
+}
+
+fn by_id(id: &str) -> Value {
+    json!({"attributes": {"id": id}})
+}
+
+async fn setup() -> TestApp {
+    let t = TestApp::new().await;
+    t.grant(SUBJECT, &service_role("Reader"), json!([eq("serviceName", "kms"), eq("serviceInstance", "i1")]))
+        .await;
+    t
+}
+
+#[tokio::test]
+async fn decisions_come_in_the_order_of_the_questions() {
+    let t = setup().await;
+    let admin = t.admin().await;
+    let r = admin
+        .post(
+            "/v2/authz",
+            json!([
+                ask(&t, by_id(SUBJECT), "kms.secrets.wrap", "i1"),
+                ask(&t, by_id(SUBJECT), "kms.secrets.wrap", "i2"),
+                ask(&t, by_id(SUBJECT), "kms.secrets.delete", "i1"),
+            ]),
+        )
+        .await;
+    assert_eq!(r.status, 200, "{}", r.body);
+    let all = r.body["responses"].as_array().unwrap();
+    let permitted: Vec<bool> =
+        all.iter().map(|d| d["authorizationDecision"]["permitted"].as_bool().unwrap()).collect();
+    assert_eq!(permitted, [true, false, false]);
+    assert_eq!((&all[0]["status"], &all[0]["requestId"]), (&json!("200"), &json!("r1")));
+    let obligation = &all[0]["authorizationDecision"]["obligation"];
+    assert!(obligation["actions"].as_array().unwrap().contains(&json!("kms.secrets.unwrap")));
+    assert_eq!(obligation["subject"]["attributes"]["id"], SUBJECT);
+    assert_eq!(obligation["resource"]["attributes"]["serviceInstance"], "i1");
+    assert_eq!(all[1]["authorizationDecision"], json!({"permitted": false}));
+    assert_eq!(r.body["cacheKeyPattern"]["order"], json!(["subject", "resource", "action"]));
+}
+
+#[tokio::test]
+async fn resources_may_be_named_by_crn() {
+    let t = setup().await;
+    let crn = format!("crn:v1:bluemix:public:kms:us-south:a/{}:i1:key:k1", t.account());
+    let body = json!([{"subject": by_id(SUBJECT), "action": "kms.secrets.wrap", "resource": {"crn": crn}}]);
+    let r = t.admin().await.post("/v2/authz", body).await;
+    assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], true, "{}", r.body);
+}
+
+#[tokio::test]
+async fn bulk_takes_one_subject_and_many_resources() {
+    let t = setup().await;
+    let admin = t.admin().await;
+    let body = json!({"subject": by_id(SUBJECT), "action": "kms.secrets.wrap", "resources": {
+        "sharedAttributes": {"accountId": t.account(), "serviceName": "kms"},
+        "uniqueAttributes": [{"serviceInstance": "i2"}, {"serviceInstance": "i1"}]}});
+    for method in ["PUT", "POST"] {
+        let r = admin.send(method, "/v2/authz/bulk", body.clone()).await;
+        assert_eq!(r.status, 200, "{}", r.body);
+        let all: Vec<&str> =
+            r.body["decisions"].as_array().unwrap().iter().map(|d| d["decision"].as_str().unwrap()).collect();
+        assert_eq!(all, ["Deny", "Permit"]);
+    }
+}
+
+#[tokio::test]
+async fn a_token_body_names_its_subject() {
+    let t = setup().await;
+    let client = t.client_of(t.account(), SUBJECT);
+    let body = client.token_body();
+    let admin = t.admin().await;
+    for subject in [json!({"accessTokenBody": body}), json!({"attributes": {"accessTokenBody": body}})] {
+        let r = admin.post("/v2/authz", json!([ask(&t, subject, "kms.secrets.wrap", "i1")])).await;
+        assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], true, "{}", r.body);
+    }
+    // Of an identity that no longer lives.
+    let dead = "IBMid-dead";
+    t.grant(dead, &service_role("Reader"), json!([eq("serviceName", "kms")])).await;
+    let body = t.client_of(t.account(), dead).token_body();
+    let r = admin
+        .post("/v2/authz", json!([ask(&t, json!({"accessTokenBody": body}), "kms.secrets.wrap", "i1")]))
+        .await;
+    assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], false);
+    // That is over.
+    let body = client.token_body();
+    t.advance_secs(101 * 86_400);
+    let r = t
+        .admin()
+        .await
+        .post("/v2/authz", json!([ask(&t, json!({"accessTokenBody": body}), "kms.secrets.wrap", "i1")]))
+        .await;
+    assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], false);
+}
+
+#[tokio::test]
+async fn only_who_may_read_policies_may_ask_about_others() {
+    let t = setup().await;
+    let questions = json!([ask(&t, by_id(SUBJECT), "kms.secrets.wrap", "i1")]);
+    let refused = t.nobody().await.post("/v2/authz", questions.clone()).await;
+    assert_eq!((refused.status, refused.code()), (403, "forbidden"));
+    let outsider = t.outsider().await.post("/v2/authz", questions.clone()).await;
+    assert_eq!((outsider.status, outsider.code()), (403, "forbidden"));
+    let (viewer, viewer_id) = t.identity();
+    t.grant(&viewer_id, &platform("Viewer"), json!([eq("serviceName", "kms"), eq("serviceInstance", "i1")]))
+        .await;
+    assert_eq!(viewer.post("/v2/authz", questions.clone()).await.status, 200);
+    // One question out of reach refuses all.
+    let two = json!([questions[0], ask(&t, by_id(SUBJECT), "kms.secrets.wrap", "i2")]);
+    assert_eq!(viewer.post("/v2/authz", two).await.status, 403);
+    // Everybody may ask about himself.
+    let (client, iam_id) = t.identity();
+    let r = client.post("/v2/authz", json!([ask(&t, by_id(&iam_id), "kms.secrets.wrap", "i1")])).await;
+    assert_eq!(
+        (r.status, &r.body["responses"][0]["authorizationDecision"]["permitted"]),
+        (200, &json!(false))
+    );
+    for bad in [
+        json!([]),
+        json!({}),
+        json!([{}]),
+        json!([{"subject": by_id("a"), "action": "b"}]),
+        json!([{"subject": {}, "action": "b", "resource": {"crn": "x"}}]),
+    ] {
+        assert_eq!(t.admin().await.post("/v2/authz", bad).await.status, 400);
+    }
+    assert_eq!(t.anon().post("/v2/authz", questions).await.code(), "invalid_token");
+}
+
+#[tokio::test]
+async fn roles_come_with_their_actions() {
+    let t = setup().await;
+    t.grant(SUBJECT, &platform("Viewer"), json!([eq("serviceName", "kms")])).await;
+    let mut question = ask(&t, by_id(SUBJECT), "x", "i1");
+    question.as_object_mut().unwrap().remove("action");
+    let r = t.admin().await.post("/v2/authz/roles", json!([question])).await;
+    assert_eq!(r.status, 200, "{}", r.body);
+    let one = &r.body["responses"][0];
+    assert_eq!(one["subjectId"]["userId"], SUBJECT);
+    assert_eq!(one["roleActions"][0]["role"]["displayName"], "Reader");
+    assert!(
+        one["roleActions"][0]["actions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|a| a["action"] == "kms.secrets.wrap")
+    );
+    assert_eq!(one["platformExtensions"]["roleActions"][0]["role"]["crn"], platform("Viewer"));
+}
+
+#[tokio::test]
+async fn identities_of_other_accounts_act_as_the_settings_say() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let path = format!("/v1/accounts/{}/settings/access_management", t.account());
+    let first = admin.get(&path).await;
+    assert_eq!(first.status, 200, "{}", first.body);
+    let types = |b: &Value| b["external_account_identity_interaction"]["identity_types"].clone();
+    assert_eq!(types(&first.body)["user"], json!({"state": "enabled", "external_allowed_accounts": []}));
+    assert!(types(&first.body)["service"].is_object() && types(&first.body)["service_id"].is_object());
+    let (account, owner) = t.other_account().await;
+    let guest = t.client_of(&account, &owner);
+    let policy = t.grant(&owner, &platform("Viewer"), json!([eq("serviceName", "iam-groups")])).await;
+    let g = admin.post(&format!("/v2/groups?account_id={}", t.account()), json!({"name": "g"})).await;
+    let group = format!("/v2/groups/{}", g.body["id"].as_str().unwrap());
+    let list = format!("/v2/groups?account_id={}&hide_public_access=true", t.account());
+    assert_eq!(guest.get(&group).await.status, 200);
+    let set = |state: &str, allowed: Value| json!({"external_account_identity_interaction": {"identity_types": {"user": {"state": state, "external_allowed_accounts": allowed}}}});
+    assert_eq!(admin.patch(&path, set("limited", json!([]))).await.status, 400);
+    let limited = admin.with_header("if-match", &first.etag()).patch(&path, set("limited", json!([]))).await;
+    assert_eq!(limited.status, 200, "{}", limited.body);
+    assert_eq!(types(&limited.body)["service_id"]["state"], "enabled");
+    assert_eq!(guest.get(&group).await.status, 404);
+    assert_eq!(guest.get(&list).await.body["total_count"], 0);
+    let ask = json!([{"subject": {"accessTokenBody": guest.token_body()}, "action": "iam-groups.groups.read",
+        "resource": {"attributes": {"accountId": t.account(), "serviceName": "iam-groups"}}}]);
+    let r = admin.post("/v2/authz", ask.clone()).await;
+    assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], false);
+    let r = guest.post("/v2/authz", ask.clone()).await;
+    assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], false);
+    let named =
+        admin.with_header("if-match", &limited.etag()).patch(&path, set("limited", json!([account]))).await;
+    assert_eq!(guest.get(&group).await.status, 200);
+    assert_eq!(guest.get(&list).await.body["total_count"], 1);
+    let r = admin.post("/v2/authz", ask).await;
+    assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], true);
+    let stale = admin.with_header("if-match", &first.etag()).patch(&path, set("enabled", json!([]))).await;
+    assert_eq!((stale.status, stale.code()), (409, "policy_conflict_error"));
+    for bad in [
+        set("open", json!([])),
+        set("limited", json!(["x"])),
+        json!({"external_account_identity_interaction": {"identity_types": {"robot": {"state": "enabled"}}}}),
+    ] {
+        assert_eq!(admin.with_header("if-match", &named.etag()).patch(&path, bad).await.status, 400);
+    }
+    assert_eq!(guest.get(&path).await.status, 404);
+    assert_eq!(t.nobody().await.get(&path).await.status, 403);
+    assert_eq!(admin.delete(&format!("/v2/policies/{policy}")).await.status, 204);
+    assert_eq!(guest.get(&group).await.status, 404);
+    assert!(!t.events("iam-access-management.settings.update").await.is_empty());
+}

@@ -1,0 +1,14 @@
+//! Requests through the real router on a real store.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
+)]
+
+mod access_groups;
+mod authz;
+mod local;
+mod policies;
+mod roles;
