@@ -54,7 +54,7 @@ need() {
 install_python() {
   say "installing the Python packages"
   rm -rf "$here/python/.venv"
-  python3 -m venv "$here/python/.venv"
+  python3 -m venv "$here/python/.venv" || { rm -rf "$here/python/.venv"; /usr/bin/python3 -m venv "$here/python/.venv"; }
   "$python" -m pip install --quiet --requirement "$here/python/requirements.txt"
 }
 

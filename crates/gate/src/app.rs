@@ -14,7 +14,8 @@ use crate::audit::writer::AuditWriter;
 use crate::authn::Authenticator;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::links::{AccessSource, EvidenceVerifier, IdentitySource, InstanceHooks, InstanceSource, PolicyCleaner, ResourceGroupSource};
+use crate::links::{AccessSource, EvidenceVerifier, IdentitySource, InstanceHooks, InstanceSource, PolicyCleaner, ResourceGroupSource,
+    TrustExplainer};
 use crate::metrics::Metrics;
 use crate::rate::FailureLimiter;
 
@@ -34,6 +35,8 @@ pub struct Links {
     pub policies: Arc<dyn PolicyCleaner>,
     /// Verifies compute resource tokens.
     pub evidence: Arc<dyn EvidenceVerifier>,
+    /// Explains trust to the services that verify evidence.
+    pub trust: Arc<dyn TrustExplainer>,
 }
 
 /// Shared state of the server.

@@ -40,8 +40,12 @@ pub struct Config {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fetch {
-    /// Networks (CIDR) or host names that may be fetched although private or loopback.
+    /// Networks (CIDR) or host names that may be fetched although private or loopback. An entry with a port
+    /// (`10.0.0.0/8:8443`, `host:8443`, `*` = any) admits that port too, beside 443 and 6443.
     pub allow: Vec<String>,
+    /// Files with a bearer token for fetches from one origin: `https://host:port=/path/to/token`. The token is read
+    /// anew for each fetch and goes to that origin only.
+    pub token_files: Vec<String>,
 }
 
 /// Quotas and rates; 0 = no limit.

@@ -253,6 +253,22 @@ pub struct KnownEvidence {
     pub jti: Option<String>,
 }
 
+/// Tells whether a compute resource may become a profile; implemented by `iam` with the code that issues tokens.
+#[async_trait]
+pub trait TrustExplainer: Send + Sync {
+    /// The tree of the decision for a profile of `account`, named by id, IAM id or CRN; `None`: no such profile there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn explain_trust(
+        &self,
+        ctx: &Ctx,
+        account: &AccountId,
+        identity: &ComputeIdentity,
+        profile: &str,
+    ) -> Result<Option<avouch_policy::reason::Reason>>;
+}
+
 /// Verifies compute resource tokens; implemented by `kubernetes`.
 #[async_trait]
 pub trait EvidenceVerifier: Send + Sync {

@@ -20,6 +20,9 @@ pub mod roles;
 pub mod service_id_groups;
 pub mod service_ids;
 pub mod states;
+pub mod revocations;
+pub mod signing_keys;
+pub mod token;
 pub mod templates;
 
 use avouch_gate::Service;
@@ -67,6 +70,11 @@ pub fn groups_service() -> Service {
         endpoints: access_groups::endpoints(),
         render: errors_access::groups,
     }
+}
+
+/// `/identity/token` and its kin.
+pub fn token_service() -> Service {
+    token::service()
 }
 
 /// The entity tag after `old`, with a random part that was drawn before the transaction.

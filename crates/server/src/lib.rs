@@ -1,1 +1,11 @@
-//! `avouch-server`
+//! Assembles the services into one server: endpoint table, listener, first start, background jobs.
+
+pub mod assemble;
+pub mod background;
+pub mod bootstrap;
+pub mod listen;
+pub mod run;
+pub mod system;
+
+pub use assemble::{Assembled, Options, assemble};
+pub use bootstrap::Bootstrap;

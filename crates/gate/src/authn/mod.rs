@@ -139,6 +139,11 @@ impl Caller {
         &self.claims.account.bss
     }
 
+    /// When the token was issued, to the second.
+    pub fn issued_at(&self) -> Timestamp {
+        Timestamp::from_secs(self.claims.iat)
+    }
+
     /// Display name for audit.
     pub fn name(&self) -> &str {
         self.claims.email.as_deref().or(self.claims.name.as_deref()).unwrap_or_default()

@@ -201,7 +201,7 @@ async fn authenticate(app: &Arc<App>, route: &Route, headers: &HeaderMap) -> Res
     }
     let caller = app.authn.caller(headers, app.clock.now())?;
     let state = app.identity(caller.account(), caller.iam_id()).await?;
-    let revoked = state.revoked_before.is_some_and(|at| caller.claims.iat < at.secs());
+    let revoked = state.revoked_before.is_some_and(|at| caller.issued_at() < at);
     if !state.alive || revoked {
         return Err(dead_identity());
     }

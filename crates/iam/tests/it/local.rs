@@ -61,6 +61,19 @@ impl InstanceSource for Fixed {
 }
 
 #[async_trait]
+impl avouch_gate::links::TrustExplainer for Fixed {
+    async fn explain_trust(
+        &self,
+        _: &Ctx,
+        _: &AccountId,
+        _: &avouch_policy::rules::ComputeIdentity,
+        _: &str,
+    ) -> Result<Option<avouch_policy::reason::Reason>> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
 impl EvidenceVerifier for Fixed {
     async fn verify(&self, _: &Ctx, _: &str) -> std::result::Result<Evidence, RefusedEvidence> {
         Err(Error::forbidden().into())
@@ -113,6 +126,7 @@ impl TestApp {
                 hooks: Vec::new(),
                 policies: Arc::new(Access),
                 evidence: Arc::new(Fixed),
+                trust: Arc::new(Fixed),
             },
             states: Vec::new(),
         });

@@ -1,0 +1,39 @@
+//! `avouch demo`: the main job from nothing to proof. Ends 0 only if every step was as promised.
+
+use avouch_server::run::{self, Running};
+use clap::Parser;
+use tokio::sync::oneshot;
+
+use crate::story::{self, Voice};
+
+/// Plays the main job on a throw-away store.
+#[derive(Debug, Parser)]
+#[command(name = "avouch demo", about = "Play the main job on a throw-away store")]
+pub struct Args {}
+
+/// Runs `avouch demo`.
+pub fn main(_args: Args) -> anyhow::Result<()> {
+    let mut config = run::configuration(None)?;
+    config.listen = "127.0.0.1:0".into();
+    config.public_url = String::new();
+    config.store = "sqlite".into();
+    run::logging("error");
+    run::runtime()?.block_on(async {
+        let data = tempfile::tempdir()?;
+        let (stop, stopping) = oneshot::channel::<()>();
+        let stop_when = async {
+            let _ = stopping.await;
+        };
+        let Running { bootstrap, stopped, .. } = run::start(config, data.path().to_owned(), stop_when).await?;
+        let made = bootstrap.ok_or_else(|| anyhow::anyhow!("the throw-away folder was not empty"))?;
+        println!("Avouch demo: a workload without any credential proves itself and reads a secret.");
+        println!("A server runs at {} on a throw-away store.", made.url);
+        let world = story::build(&made, Voice::Aloud).await?;
+        story::play(&made, &world).await?;
+        let _ = stop.send(());
+        stopped.await??;
+        println!();
+        println!("Every step was as promised. To keep such a world running: avouch dev");
+        Ok(())
+    })
+}

@@ -1,0 +1,112 @@
+//! `POST /avouch/v1/revocations` and `GET /avouch/v1/sessions`.
+
+use avouch_gate::{Ctx, Endpoint, Error, Request, Response, Result, Target};
+use avouch_policy::access::ResourceAttrs;
+use avouch_wire::crn::Crn;
+use avouch_wire::ids::{AccountId, IamId, IamKind};
+use avouch_wire::time::Timestamp;
+use avouch_wire::token::{Revocation, RevocationRequest, Session, SessionList};
+
+use super::sql;
+use crate::token::sessions;
+
+/// What ends the tokens of a profile, of a service ID, and of anybody else.
+const OF_PROFILE: &str = "iam-identity.profile.revoke_session";
+const OF_SERVICE_ID: &str = "iam-identity.serviceid.update";
+const OF_OTHERS: &str = "iam-identity.session.manage";
+const LIST: &str = "iam-identity.profile.get_session";
+
+/// The endpoints.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/avouch/v1/revocations", "create_revocation", create)
+            .actions(&[OF_PROFILE, OF_SERVICE_ID, OF_OTHERS])
+            .events("iam-identity/session", &["iam-identity.session.revoke"]),
+        Endpoint::get("/avouch/v1/sessions", "list_sessions", list).actions(&[LIST]),
+    ]
+}
+
+/// The identity as a target in the caller's account.
+fn target(account: &AccountId, iam_id: &IamId) -> Target {
+    let attrs = ResourceAttrs::service(account, "iam-identity");
+    let (attrs, crn) = match (iam_id.as_profile(), iam_id.as_service_id()) {
+        (Some(id), _) => (attrs.resource("profile", id.as_str()), Crn::profile(account, &id).to_string()),
+        (_, Some(id)) => (attrs.resource("serviceid", id.as_str()), Crn::service_id(account, &id).to_string()),
+        _ => (attrs, String::new()),
+    };
+    Target::global("iam-identity", account, attrs, crn).named(iam_id.as_str())
+}
+
+async fn create(ctx: Ctx, request: Request) -> Result<Response> {
+    let body: RevocationRequest = request.json()?;
+    let iam_id = IamId::parse(&body.iam_id)
+        .map_err(|_| Error::invalid("iam_id", "The property 'iam_id' is not a valid IAM id."))?;
+    let now = ctx.now();
+    let issued_before = match &body.issued_before {
+        // Tokens count by the second: those of the present one end too.
+        None => now.plus_millis(1),
+        Some(text) => Timestamp::parse_rfc3339(text).ok().filter(|at| *at <= now).ok_or_else(|| {
+            Error::invalid("issued_before", "The property 'issued_before' must be a time (RFC 3339) that is past.")
+        })?,
+    };
+    let all = body.issued_before.is_none();
+    let account = ctx.caller()?.account().clone();
+    let action = match iam_id.kind() {
+        IamKind::Profile => OF_PROFILE,
+        IamKind::ServiceId => OF_SERVICE_ID,
+        _ => OF_OTHERS,
+    };
+    let target = target(&account, &iam_id);
+    let permit = ctx.authorize(action, &target).await?;
+    // Only an identity of this account has tokens here; a dead one may still be named, so that its tokens end for good.
+    let by = ctx.caller()?.iam_id().clone();
+    let (a, i) = (account.clone(), iam_id.clone());
+    let in_force = ctx
+        .write(permit, move |tx, details| {
+            details.request("iam_id", i.as_str());
+            details.request("issued_before", issued_before.rfc3339_millis());
+            details.status = 201;
+            let in_force = sql::put(tx, &a, &i, issued_before, (now, by.as_str()))?;
+            if all {
+                sessions::end_all(tx, &a, &i, now)?;
+            }
+            tx.changed(a.as_str(), "identity", i.as_str())?;
+            Ok(in_force)
+        })
+        .await?;
+    Response::json(
+        201,
+        &Revocation {
+            iam_id: iam_id.as_str().to_owned(),
+            account_id: account.as_str().to_owned(),
+            issued_before: in_force.rfc3339_millis(),
+        },
+    )
+}
+
+async fn list(ctx: Ctx, request: Request) -> Result<Response> {
+    let text = match (request.query("profile_id")?, request.query("iam_id")?) {
+        (Some(id), None) => format!("iam-{}", id.strip_prefix("iam-").unwrap_or(&id)),
+        (None, Some(id)) => id,
+        _ => return Err(Error::invalid("profile_id", "Exactly one of 'profile_id' and 'iam_id' is required.")),
+    };
+    let iam_id = IamId::parse(&text)
+        .map_err(|_| Error::invalid("profile_id", "The query parameter 'profile_id' is not a valid id."))?;
+    let account = ctx.caller()?.account().clone();
+    ctx.authorize(LIST, &target(&account, &iam_id)).await?;
+    let now = ctx.now();
+    let found = ctx.read(move |tx| sessions::list(tx, &account, &iam_id, now)).await?;
+    let sessions = found
+        .into_iter()
+        .map(|s| Session {
+            session_id: s.id,
+            iam_id: s.iam_id.into_string(),
+            account_id: s.account.into_string(),
+            client_id: s.client_id,
+            created_at: s.created_at.rfc3339_millis(),
+            last_used_at: s.last_used_at.rfc3339_millis(),
+            expires_at: s.expires_at.rfc3339_millis(),
+        })
+        .collect();
+    Response::json(200, &SessionList { sessions })
+}

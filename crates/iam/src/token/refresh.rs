@@ -1,0 +1,146 @@
+//! Grant `refresh_token`: a login goes on, perhaps in another account of the same user.
+//!
+//! A refresh token works once. It refuses one that was used before, and then ends the whole session, because somebody
+//! else has it too.
+
+use avouch_gate::{Ctx, Error, Kind, Permit, Result, Target};
+use avouch_policy::access::ResourceAttrs;
+use avouch_wire::ids::{AccountId, IamKind};
+use serde_json::{Map, json};
+
+use super::actions;
+use super::api_key::counted_id;
+use super::client::Client;
+use super::failures::Refused;
+use super::form::Form;
+use super::issue::Admitted;
+use super::lookup;
+use super::sessions::{self, RefreshToken, Session};
+use super::subject::Subject;
+
+const TOKEN_MAX: usize = 512;
+
+/// The token is unknown, of another kind, of another client, or was used before.
+pub fn invalid(reason: &'static str) -> Error {
+    Error::new(Kind::Invalid, "The provided refresh token is invalid.").code("BXNIM0407E").reason(reason)
+}
+
+/// The session was ended.
+pub fn inactive() -> Error {
+    Error::new(Kind::Unauthenticated, "The session is not active.").code("BXNIM0439E").reason("session_inactive")
+}
+
+fn expired() -> Error {
+    Error::new(Kind::Invalid, "The provided refresh token is expired.").code("BXNIM0408E").reason("refresh_expired")
+}
+
+struct Known {
+    token: RefreshToken,
+    session: Session,
+    subject: Option<Subject>,
+    key_counts: bool,
+    limits: super::limits::LoginLimits,
+}
+
+/// Whose login goes on.
+pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, Refused> {
+    form.refuse(&["apikey", "cr_token", "access_token", "subject_token", "profile_id", "profile_crn", "profile_name"])?;
+    let value = form.required("refresh_token")?;
+    if value.len() > TOKEN_MAX {
+        return Err(Refused::unverified(invalid("refresh_malformed"), actions::REFRESH));
+    }
+    let asked_account = match form.get("account").or(form.get("bss_account")) {
+        Some(text) => Some(
+            AccountId::parse(text)
+                .map_err(|_| Error::invalid("account", "The property 'account' is not a valid account id."))?,
+        ),
+        None => None,
+    };
+    let hash = sessions::hash_of(value);
+    let Some(known) = load(ctx, &hash, asked_account).await? else {
+        return Err(Refused::unverified(invalid("refresh_unknown"), actions::REFRESH));
+    };
+    let Known { token, session, subject, key_counts, limits } = known;
+    let account = limits_account(form, &session);
+    let mut decision = Map::new();
+    decision.insert("stage".into(), json!("refresh"));
+    decision.insert("session".into(), json!(session.id));
+    let gone = subject.is_none();
+    let subject = subject.unwrap_or_else(|| Subject::Gone(session.iam_id.clone()));
+    let now = ctx.now();
+    let ended = session.ended_at.is_some() || now >= session.expires_at;
+    let idle = limits.idle_secs.is_some_and(|s| now >= session.last_used_at.plus_secs(s));
+    let admitted = Admitted {
+        action: actions::REFRESH,
+        authn: subject.as_authn(),
+        frozen: session.iam_id.kind() != IamKind::User,
+        limits,
+        cap: None,
+        credential: "token",
+        target: (String::new(), session.id.clone()),
+        decision,
+        counted: vec![(account.clone(), counted_id(&session.iam_id))],
+        api_key_id: session.api_key_id.clone(),
+        account,
+        subject,
+        refreshed: Some((hash, session)),
+    };
+    let session = admitted.refreshed.as_ref().map(|(_, s)| s);
+    if session.is_some_and(|s| s.client_id != client.id()) {
+        return Err(admitted.refused(ctx, invalid("refresh_other_client")));
+    }
+    if token.used_at.is_some() {
+        end(ctx, &admitted).await?;
+        return Err(admitted.refused(ctx, invalid("refresh_reused")));
+    }
+    if ended || idle || !key_counts {
+        return Err(admitted.refused(ctx, inactive()));
+    }
+    if now >= token.expires_at {
+        return Err(admitted.refused(ctx, expired()));
+    }
+    if gone {
+        return Err(admitted.refused(ctx, invalid("owner_gone")));
+    }
+    Ok(admitted)
+}
+
+/// The account of the new token; whether the user is in it is seen by his state there.
+fn limits_account(form: &Form, session: &Session) -> AccountId {
+    form.get("account")
+        .or(form.get("bss_account"))
+        .and_then(|a| AccountId::parse(a).ok())
+        .unwrap_or_else(|| session.account.clone())
+}
+
+async fn load(ctx: &Ctx, hash: &str, asked: Option<AccountId>) -> Result<Option<Known>> {
+    let (app, hash, now) = (ctx.app().clone(), hash.to_owned(), ctx.now());
+    ctx.read(move |tx| {
+        let Some(token) = sessions::token(tx, &hash)? else { return Ok(None) };
+        let Some(session) = sessions::get(tx, &token.session)? else { return Ok(None) };
+        let account = asked.clone().unwrap_or_else(|| session.account.clone());
+        let subject = lookup::subject(&app, tx, &account, &session.iam_id)?;
+        let key_counts = session.api_key_id.is_empty()
+            || lookup::key_counts(tx, &session.account, &session.api_key_id, now)?;
+        let limits = lookup::limits(tx, &account)?;
+        Ok(Some(Known { token, session, subject, key_counts, limits }))
+    })
+    .await
+}
+
+/// Ends the session of a token that came twice.
+async fn end(ctx: &Ctx, admitted: &Admitted) -> Result<()> {
+    let Some((_, session)) = &admitted.refreshed else { return Ok(()) };
+    let attrs = ResourceAttrs::service(&session.account, "iam-identity");
+    let target = Target::global("iam-identity", &session.account, attrs, "")
+        .named(session.id.clone())
+        .of_type("iam-identity/session");
+    let permit = Permit::system("sessions", "iam-identity.session.revoke", target);
+    let (id, now) = (session.id.clone(), ctx.now());
+    ctx.write(permit, move |tx, details| {
+        details.action("iam-identity.session.revoke");
+        details.request("reason", "refresh_reused");
+        sessions::end(tx, &id, now)
+    })
+    .await
+}

@@ -1,0 +1,158 @@
+//! Wires the services to each other and to the store. The one place that knows them all.
+
+use std::any::Any;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use avouch_crypto::envelope::KeyRing;
+use avouch_crypto::rng::{Random, SystemRandom};
+use avouch_gate::app::{Links, Parts};
+use avouch_gate::clock::{Clock, SystemClock};
+use avouch_gate::config::Config;
+use avouch_gate::http::Router;
+use avouch_gate::links::{IdentitySource, IdentityState, Person};
+use avouch_gate::{App, Service};
+use avouch_store::{Store, StoreConfig, Target, Tx};
+use avouch_wire::ids::{AccountId, IamId, IamKind};
+
+use crate::system;
+
+/// What a server is made of.
+pub struct Options {
+    /// Settings.
+    pub config: Config,
+    /// Folder of the embedded store, key ring and `bootstrap.env`.
+    pub data: PathBuf,
+    /// Where the rows live; `None`: as the settings say.
+    pub store: Option<StoreConfig>,
+    /// Wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Random>,
+}
+
+impl Options {
+    /// A server on the clock and randomness of the machine.
+    pub fn new(config: Config, data: PathBuf) -> Self {
+        Self { config, data, store: None, clock: Arc::new(SystemClock), rng: Arc::new(SystemRandom) }
+    }
+}
+
+/// A server that can answer.
+#[derive(Debug, Clone)]
+pub struct Assembled {
+    /// Shared state.
+    pub app: Arc<App>,
+    /// Endpoint table.
+    pub router: Arc<Router>,
+}
+
+/// Every service that this server speaks, in the order of the documents.
+pub fn services() -> Vec<Service> {
+    vec![
+        system::service(),
+        avouch_iam::token_service(),
+        avouch_iam::identity_service(),
+        avouch_iam::policy_service(),
+        avouch_iam::groups_service(),
+        avouch_secrets::service(),
+        avouch_platform::resource_service(),
+        avouch_platform::resource_manager_service(),
+        avouch_platform::accounts_service(),
+        avouch_platform::audit_service(),
+    ]
+}
+
+/// Opens the store and builds the server. Opening a store waits, so this must run where waiting is allowed
+/// (`spawn_blocking` or before the runtime starts serving).
+///
+/// # Errors
+/// Texts for the operator: a folder in use, a database that is too new, a key file that others may read.
+pub fn open_store(options: &Options) -> anyhow::Result<(Store, Arc<KeyRing>)> {
+    let readers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let config = options.store.clone().unwrap_or_else(|| {
+        let target = if options.config.store.starts_with("postgres") {
+            Target::Postgres(options.config.store.clone())
+        } else {
+            Target::Sqlite(options.data.clone())
+        };
+        StoreConfig { target, readers: readers.max(2) * 2 }
+    });
+    std::fs::create_dir_all(&options.data)
+        .map_err(|e| anyhow::anyhow!("cannot use the data folder {}: {e}", options.data.display()))?;
+    let store = Store::open(&config)?;
+    let file = if options.config.keyring.is_empty() {
+        options.data.join("keyring")
+    } else {
+        PathBuf::from(&options.config.keyring)
+    };
+    let keyring = KeyRing::open_or_create(&file, options.rng.clone())?;
+    Ok((store, Arc::new(keyring)))
+}
+
+/// Builds the server on an open store.
+///
+/// # Errors
+/// When two endpoints claim the same method and path, or the signing keys cannot be loaded.
+pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> anyhow::Result<Assembled> {
+    let tokens = Arc::new(avouch_iam::token::Tokens::new());
+    let states: Vec<Arc<dyn Any + Send + Sync>> = vec![tokens];
+    let app = App::new(Parts {
+        config: options.config,
+        store,
+        clock: options.clock,
+        rng: options.rng,
+        keyring,
+        links: Links {
+            access: Arc::new(avouch_iam::access_source::Access),
+            identities: Arc::new(Identities),
+            groups: Arc::new(avouch_platform::resource_groups::ResourceGroups),
+            instances: Arc::new(avouch_platform::instances::Instances),
+            hooks: vec![Arc::new(avouch_secrets::Hooks)],
+            policies: Arc::new(avouch_iam::access_source::Access),
+            evidence: Arc::new(NoEvidence),
+            trust: Arc::new(NoEvidence),
+        },
+        states,
+    });
+    let router = Router::new(services()).map_err(|e| anyhow::anyhow!("endpoint table: {e}"))?;
+    avouch_iam::signing_keys::start(&app)
+        .await
+        .map_err(|e| anyhow::anyhow!("signing keys: {}", e.cause_text().unwrap_or(e.message())))?;
+    Ok(Assembled { app, router: Arc::new(router) })
+}
+
+/// Users live in `platform`, profiles and service IDs in `iam`; a service acting as itself lives as long as its CRN
+/// is trusted by an authorization.
+struct Identities;
+
+impl IdentitySource for Identities {
+    fn state(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> avouch_gate::Result<IdentityState> {
+        match iam_id.kind() {
+            IamKind::User => {
+                let mut state = avouch_platform::users::state(tx, account, iam_id)?;
+                state.revoked_before = avouch_iam::states::revoked_before(tx, account, iam_id)?;
+                Ok(state)
+            }
+            _ => avouch_iam::states::state(tx, account, iam_id),
+        }
+    }
+
+    fn person(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> avouch_gate::Result<Option<Person>> {
+        match iam_id.kind() {
+            IamKind::User => avouch_platform::users::person(tx, account, iam_id),
+            _ => Ok(None),
+        }
+    }
+}
+
+struct NoEvidence;
+#[async_trait::async_trait]
+impl avouch_gate::links::TrustExplainer for NoEvidence {
+    async fn explain_trust(&self, _: &avouch_gate::Ctx, _: &AccountId, _: &avouch_policy::rules::ComputeIdentity, _: &str) -> avouch_gate::Result<Option<avouch_policy::reason::Reason>> { Ok(None) }
+}
+#[async_trait::async_trait]
+impl avouch_gate::links::EvidenceVerifier for NoEvidence {
+    async fn verify(&self, _: &avouch_gate::Ctx, _: &str) -> Result<avouch_gate::links::Evidence, avouch_gate::links::RefusedEvidence> { Err(avouch_gate::Error::internal("none").into()) }
+    async fn inspect(&self, _: &avouch_gate::Ctx, _: &str, _: avouch_wire::time::Timestamp) -> avouch_gate::Result<(avouch_policy::reason::Reason, Option<avouch_gate::links::Evidence>)> { Err(avouch_gate::Error::internal("none")) }
+}

@@ -1,0 +1,91 @@
+//! Starts a server from settings: what `server`, `dev`, `demo` and tests that need a socket share.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use avouch_gate::config::Config;
+use tokio::task::JoinHandle;
+
+use crate::{Assembled, Bootstrap, Options, assemble, background, bootstrap, listen};
+
+/// A server that answers.
+#[derive(Debug)]
+pub struct Running {
+    /// Address, with the port that was given.
+    pub address: SocketAddr,
+    /// What the first start made; `None` on later starts.
+    pub bootstrap: Option<Bootstrap>,
+    /// The server.
+    pub server: Assembled,
+    /// Ends when the server has stopped.
+    pub stopped: JoinHandle<anyhow::Result<()>>,
+}
+
+/// Settings from a file and the environment.
+///
+/// # Errors
+/// A text that names the key at fault.
+pub fn configuration(file: Option<&Path>) -> anyhow::Result<Config> {
+    Config::load(file, std::env::vars()).map_err(|e| anyhow::anyhow!(e))
+}
+
+/// Logs to standard error; `RUST_LOG` overrides the given filter.
+pub fn logging(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// A runtime with a thread for each core.
+///
+/// # Errors
+/// When the system gives no threads.
+pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Resolves when the process is asked to end.
+pub async fn interrupted() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
+/// Binds, opens the store, makes the first account where there is none, and serves until `stop` resolves.
+///
+/// # Errors
+/// Texts for the operator.
+pub async fn start(
+    mut config: Config,
+    data: PathBuf,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<Running> {
+    let bound = listen::bind(&config).await?;
+    // Links and issuer must name the port that was really given.
+    config.listen = bound.address.to_string();
+    let options = Options::new(config, data);
+    let (options, store, keyring) = tokio::task::spawn_blocking(move || {
+        let opened = assemble::open_store(&options);
+        opened.map(|(store, keyring)| (options, store, keyring))
+    })
+    .await??;
+    let server = assemble::assemble(options, store, keyring).await?;
+    let made = bootstrap::ensure(&server.app)
+        .await
+        .map_err(|e| anyhow::anyhow!("{}", e.cause_text().unwrap_or(e.message())))
+        .context("the first account could not be made")?;
+    background::start(&server.app);
+    let address = bound.address;
+    let stopped = tokio::spawn(listen::serve(bound, server.clone(), stop));
+    Ok(Running { address, bootstrap: made, server, stopped })
+}
