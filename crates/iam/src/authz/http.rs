@@ -12,7 +12,7 @@ use avouch_wire::ids::AccountId;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::question::{Question, alive};
+use super::question::{Question, Subject, alive};
 use super::{BULK_MAX, CACHE_SECONDS, QUESTIONS_MAX};
 use crate::policies::http::json_body;
 use crate::roles::{self, CustomRole};
@@ -35,13 +35,20 @@ struct Pictures {
     accounts: HashMap<AccountId, Arc<Account>>,
     filters: HashMap<AccountId, Filter>,
     custom: HashMap<AccountId, Vec<CustomRole>>,
+    /// Whether a subject may act, by the account of the resource.
+    alive: HashMap<(Subject, AccountId), bool>,
 }
 
 /// Completes the resources and refuses the call if one question is not the caller's to ask.
 async fn admit(ctx: &Ctx, questions: &mut [Question]) -> Result<Pictures> {
-    let mut pictures = Pictures { accounts: HashMap::new(), filters: HashMap::new(), custom: HashMap::new() };
+    let mut pictures = Pictures {
+        accounts: HashMap::new(),
+        filters: HashMap::new(),
+        custom: HashMap::new(),
+        alive: HashMap::new(),
+    };
     let (caller, home) = (ctx.caller()?.iam_id().clone(), ctx.caller()?.account().clone());
-    for question in questions {
+    for question in questions.iter_mut() {
         question.resource.complete(ctx).await?;
         let account = question.resource.account.clone();
         if !pictures.accounts.contains_key(&account) {
@@ -60,6 +67,13 @@ async fn admit(ctx: &Ctx, questions: &mut [Question]) -> Result<Pictures> {
             return Err(Error::forbidden().reason("access"));
         }
     }
+    for question in questions.iter() {
+        let of = (question.subject.clone(), question.resource.account.clone());
+        if !pictures.alive.contains_key(&of) {
+            let lives = alive(ctx, &of.0, &of.1).await?;
+            pictures.alive.insert(of, lives);
+        }
+    }
     for account in pictures.accounts.keys().cloned().collect::<Vec<_>>() {
         let asked = account.clone();
         pictures.custom.insert(account, ctx.read(move |tx| roles::sql::all(tx, &asked)).await?);
@@ -67,25 +81,26 @@ async fn admit(ctx: &Ctx, questions: &mut [Question]) -> Result<Pictures> {
     Ok(pictures)
 }
 
-/// Whether the account of the resource lets identities of the subject's account in.
-fn shut_out(picture: &Account, question: &Question) -> bool {
-    question.subject.home.as_ref().is_some_and(|home| {
-        home != &question.resource.account
-            && picture.external(&question.subject.id, home) == ExternalState::Limited
-    })
+/// Whether the subject lives and the account of the resource lets it in.
+fn may_act(pictures: &Pictures, picture: &Account, question: &Question) -> bool {
+    let account = &question.resource.account;
+    let of = (question.subject.clone(), account.clone());
+    let shut_out = question.subject.home.as_ref().is_some_and(|home| {
+        home != account && picture.external(&question.subject.id, home) == ExternalState::Limited
+    });
+    !shut_out && pictures.alive.get(&of).copied().unwrap_or(false)
 }
 
 /// The obligation of a permit, or nothing.
-async fn answer(ctx: &Ctx, pictures: &Pictures, question: &Question) -> Result<Option<Value>> {
-    let account = &question.resource.account;
-    let Some(picture) = pictures.accounts.get(account) else { return Ok(None) };
-    if shut_out(picture, question) || !alive(ctx, &question.subject, account).await? {
-        return Ok(None);
+fn answer(ctx: &Ctx, pictures: &Pictures, question: &Question) -> Option<Value> {
+    let picture = pictures.accounts.get(&question.resource.account)?;
+    if !may_act(pictures, picture, question) {
+        return None;
     }
     let attrs = &question.resource.attrs;
     let id = question.subject.id.as_str();
     if !picture.decide(id, &question.action, attrs, ctx.now()).permitted {
-        return Ok(None);
+        return None;
     }
     let mut actions: Vec<String> = vec![question.action.clone()];
     for (_, more) in held(pictures, question, ctx) {
@@ -93,13 +108,13 @@ async fn answer(ctx: &Ctx, pictures: &Pictures, question: &Question) -> Result<O
     }
     actions.sort();
     actions.dedup();
-    Ok(Some(json!({
+    Some(json!({
         "actions": actions,
         "maxCacheAgeSeconds": CACHE_SECONDS,
         "subject": {"attributes": {"id": id}},
         "resource": {"attributes": question.resource.shown},
         "environment": {"attributes": {}},
-    })))
+    }))
 }
 
 /// The roles that the subject holds on the resource, each with what it allows there.
@@ -151,7 +166,7 @@ async fn decide(ctx: Ctx, request: Request) -> Result<Response> {
     let pictures = admit(&ctx, &mut questions).await?;
     let mut responses = Vec::with_capacity(questions.len());
     for question in &questions {
-        let obligation = answer(&ctx, &pictures, question).await?;
+        let obligation = answer(&ctx, &pictures, question);
         let mut one = Map::new();
         one.insert("status".into(), json!("200"));
         if let Some(id) = &question.request_id {
@@ -172,7 +187,7 @@ async fn decide_many(ctx: Ctx, request: Request) -> Result<Response> {
     let pictures = admit(&ctx, &mut questions).await?;
     let mut decisions = Vec::with_capacity(questions.len());
     for question in &questions {
-        decisions.push(match answer(&ctx, &pictures, question).await? {
+        decisions.push(match answer(&ctx, &pictures, question) {
             Some(obligation) => json!({"decision": "Permit", "obligation": obligation}),
             None => json!({"decision": "Deny"}),
         });
@@ -188,9 +203,8 @@ async fn roles_of(ctx: Ctx, request: Request) -> Result<Response> {
     for question in &questions {
         let account = &question.resource.account;
         let custom = pictures.custom.get(account).map(Vec::as_slice).unwrap_or_default();
-        let out = pictures.accounts.get(account).is_none_or(|p| shut_out(p, question));
+        let holds = pictures.accounts.get(account).is_some_and(|p| may_act(&pictures, p, question));
         let (mut service, mut platform) = (Vec::new(), Vec::new());
-        let holds = !out && alive(&ctx, &question.subject, account).await?;
         for (crn, actions) in held(&pictures, question, &ctx).into_iter().filter(|_| holds) {
             let own = custom.iter().find(|c| c.crn == crn);
             let (name, kind) = match (own, catalogue.role(&crn)) {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 const VALUE_MAX: usize = 1000;
 
 /// Who is asked about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subject {
     /// IAM id.
     pub id: IamId,

@@ -254,6 +254,23 @@ impl TestApp {
         self.new_account(2).await
     }
 
+    /// Replaces the stored document of a policy, as a damaged store or a later version would.
+    pub async fn tamper(&self, id: &str, document: &str) {
+        let (account, id, document) = (self.account.clone(), id.to_owned(), document.to_owned());
+        self.app
+            .store
+            .write(move |tx| {
+                tx.execute(
+                    "update policies set document = $2 where id = $1",
+                    &avouch_store::params![id.as_str(), document.as_str()],
+                )?;
+                tx.changed(&account, "policy", &id).map(|_| ())
+            })
+            .await
+            .map_err(|e: avouch_store::Error| e.to_string())
+            .unwrap();
+    }
+
     /// Audit bodies of the account with this action, oldest first.
     pub async fn events(&self, action: &str) -> Vec<Value> {
         self.app.audit.flush().await.unwrap();

@@ -616,3 +616,35 @@ async fn the_owner_has_visible_policies_and_no_other_right() {
     );
     assert!(permitted(&t, t.owner(), "avouch.account.read", json!({"serviceName": "avouch"})).await);
 }
+
+#[tokio::test]
+async fn a_policy_that_cannot_be_read_permits_nothing_and_can_be_deleted() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let body = t.v2(SUBJECT, &service_role("Reader"), json!([eq("serviceName", "kms")]));
+    let id = id(&admin.post("/v2/policies", body.clone()).await);
+    let ask = || permitted(&t, SUBJECT, "kms.secrets.list", json!({"serviceName": "kms"}));
+    let later = |f: &dyn Fn(&mut Value)| {
+        let mut body = body.clone();
+        f(&mut body);
+        body.to_string()
+    };
+    let damaged = [
+        later(&|b| b["resource"]["attributes"][1]["operator"] = json!("stringLike")),
+        later(&|b| b["resource"]["attributes"][1]["key"] = json!("colour")),
+        later(&|b| b["effect"] = json!("deny")),
+        later(&|b| b["subject"] = json!({})),
+        later(&|b| b["type"] = json!("permission")),
+        "{".to_owned(),
+        "[]".to_owned(),
+    ];
+    for document in damaged {
+        t.tamper(&id, &body.to_string()).await;
+        assert!(ask().await);
+        t.tamper(&id, &document).await;
+        assert!(!ask().await, "{document}");
+        let list = admin.get(&format!("/v2/policies?account_id={}", t.account())).await;
+        assert_eq!(list.status, 200, "{document}");
+    }
+    assert_eq!(admin.delete(&format!("/v2/policies/{id}")).await.status, 204);
+}
