@@ -117,6 +117,9 @@ pub async fn create_account(
     let (a, i, g) = (account.clone(), iam_id.clone(), group.clone());
     app.store
         .write(move |tx| {
+            // Whoever owns the first account runs this deployment; owners of further accounts run nothing but theirs.
+            let operator = avouch_platform::accounts::sql::all(tx)?.is_empty();
+            let owned = if operator { policies.len() } else { policies.len().saturating_sub(1) };
             avouch_platform::accounts::sql::insert(
                 tx,
                 &Account { id: a.clone(), name: name.clone(), owner: i.clone(), state: "ACTIVE".into(), created_at: now },
@@ -135,7 +138,7 @@ pub async fn create_account(
             )?;
             avouch_platform::resource_groups::create_default(tx, &a, &g, now)?;
             avouch_iam::api_keys::create_bootstrap(tx, (&a, &i), &key_id, &value, tags.first().map_or("1-0", |t| t), now)?;
-            avouch_iam::policies::create_owner(tx, &a, &i, &policies, &tags, now)?;
+            avouch_iam::policies::create_owner(tx, &a, &i, policies.get(..owned).unwrap_or_default(), &tags, now)?;
             audit::sql::insert(tx, &event)
         })
         .await?;

@@ -1,6 +1,7 @@
 //! Requests for decisions.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use avouch_gate::access::{Account, Filter};
@@ -69,9 +70,9 @@ async fn admit(ctx: &Ctx, questions: &mut [Question]) -> Result<Pictures> {
     }
     for question in questions.iter() {
         let of = (question.subject.clone(), question.resource.account.clone());
-        if !pictures.alive.contains_key(&of) {
-            let lives = alive(ctx, &of.0, &of.1).await?;
-            pictures.alive.insert(of, lives);
+        if let Entry::Vacant(slot) = pictures.alive.entry(of) {
+            let lives = alive(ctx, &slot.key().0, &slot.key().1).await?;
+            slot.insert(lives);
         }
     }
     for account in pictures.accounts.keys().cloned().collect::<Vec<_>>() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::local::{TestApp, eq, platform, service_role};
+use crate::access_app::{TestApp, code, eq, platform, service_role};
 
 const SUBJECT: &str = "IBMid-5500000001";
 
@@ -67,7 +67,7 @@ async fn bulk_takes_one_subject_and_many_resources() {
         "sharedAttributes": {"accountId": t.account(), "serviceName": "kms"},
         "uniqueAttributes": [{"serviceInstance": "i2"}, {"serviceInstance": "i1"}]}});
     for method in ["PUT", "POST"] {
-        let r = admin.send(method, "/v2/authz/bulk", body.clone()).await;
+        let r = admin.json(method, "/v2/authz/bulk", body.clone()).await;
         assert_eq!(r.status, 200, "{}", r.body);
         let all: Vec<&str> =
             r.body["decisions"].as_array().unwrap().iter().map(|d| d["decision"].as_str().unwrap()).collect();
@@ -77,31 +77,37 @@ async fn bulk_takes_one_subject_and_many_resources() {
 
 #[tokio::test]
 async fn a_token_body_names_its_subject() {
-    let t = setup().await;
-    let client = t.client_of(t.account(), SUBJECT);
-    let body = client.token_body();
+    let t = TestApp::new().await;
     let admin = t.admin().await;
-    for subject in [json!({"accessTokenBody": body}), json!({"attributes": {"accessTokenBody": body}})] {
-        let r = admin.post("/v2/authz", json!([ask(&t, subject, "kms.secrets.wrap", "i1")])).await;
-        assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], true, "{}", r.body);
-    }
-    // Of an identity that no longer lives.
-    let dead = "IBMid-dead";
-    t.grant(dead, &service_role("Reader"), json!([eq("serviceName", "kms")])).await;
-    let body = t.client_of(t.account(), dead).token_body();
-    let r = admin
-        .post("/v2/authz", json!([ask(&t, json!({"accessTokenBody": body}), "kms.secrets.wrap", "i1")]))
+    let made = admin
+        .post("/v1/serviceids", json!({"account_id": t.account(), "name": "s", "apikey": {"name": "k"}}))
         .await;
-    assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], false);
-    // That is over.
-    let body = client.token_body();
-    t.advance_secs(101 * 86_400);
-    let r = t
-        .admin()
-        .await
-        .post("/v2/authz", json!([ask(&t, json!({"accessTokenBody": body}), "kms.secrets.wrap", "i1")]))
-        .await;
-    assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], false);
+    let iam_id = made.body["iam_id"].as_str().unwrap().to_owned();
+    let token = t.token(made.body["apikey"]["apikey"].as_str().unwrap()).await;
+    let body = token.split('.').nth(1).unwrap();
+    t.grant(&iam_id, &service_role("Reader"), json!([eq("serviceName", "kms")])).await;
+    let mut public = t.v2("x", &service_role("Reader"), json!([eq("serviceName", "kms")]));
+    public["subject"]["attributes"][0] = eq("access_group_id", "AccessGroupId-PublicAccess");
+    assert_eq!(admin.post("/v2/policies", public).await.status, 201);
+    let asked = || async {
+        let admin = t.admin().await;
+        let mut all = Vec::new();
+        for subject in [json!({"accessTokenBody": body}), json!({"attributes": {"accessTokenBody": body}})] {
+            let r = admin.post("/v2/authz", json!([ask(&t, subject, "kms.secrets.wrap", "i1")])).await;
+            all.push(r.body["responses"][0]["authorizationDecision"]["permitted"].as_bool().unwrap());
+        }
+        all
+    };
+    assert_eq!(asked().await, [true, true]);
+    // Its time is over.
+    t.advance_secs(3601);
+    assert_eq!(asked().await, [false, false]);
+    // Of an identity that no longer lives, public access or not.
+    t.advance_secs(-3601);
+    assert_eq!(asked().await, [true, true]);
+    let id = made.body["id"].as_str().unwrap();
+    assert_eq!(t.admin().await.delete(&format!("/v1/serviceids/{id}")).await.status, 204);
+    assert_eq!(asked().await, [false, false]);
 }
 
 #[tokio::test]
@@ -109,10 +115,10 @@ async fn only_who_may_read_policies_may_ask_about_others() {
     let t = setup().await;
     let questions = json!([ask(&t, by_id(SUBJECT), "kms.secrets.wrap", "i1")]);
     let refused = t.nobody().await.post("/v2/authz", questions.clone()).await;
-    assert_eq!((refused.status, refused.code()), (403, "forbidden"));
+    assert_eq!((refused.status, code(&refused)), (403, "forbidden"));
     let outsider = t.outsider().await.post("/v2/authz", questions.clone()).await;
-    assert_eq!((outsider.status, outsider.code()), (403, "forbidden"));
-    let (viewer, viewer_id) = t.identity();
+    assert_eq!((outsider.status, code(&outsider)), (403, "forbidden"));
+    let (viewer, viewer_id) = t.identity().await;
     t.grant(&viewer_id, &platform("Viewer"), json!([eq("serviceName", "kms"), eq("serviceInstance", "i1")]))
         .await;
     assert_eq!(viewer.post("/v2/authz", questions.clone()).await.status, 200);
@@ -120,7 +126,7 @@ async fn only_who_may_read_policies_may_ask_about_others() {
     let two = json!([questions[0], ask(&t, by_id(SUBJECT), "kms.secrets.wrap", "i2")]);
     assert_eq!(viewer.post("/v2/authz", two).await.status, 403);
     // Everybody may ask about himself.
-    let (client, iam_id) = t.identity();
+    let (client, iam_id) = t.identity().await;
     let r = client.post("/v2/authz", json!([ask(&t, by_id(&iam_id), "kms.secrets.wrap", "i1")])).await;
     assert_eq!(
         (r.status, &r.body["responses"][0]["authorizationDecision"]["permitted"]),
@@ -135,7 +141,7 @@ async fn only_who_may_read_policies_may_ask_about_others() {
     ] {
         assert_eq!(t.admin().await.post("/v2/authz", bad).await.status, 400);
     }
-    assert_eq!(t.anon().post("/v2/authz", questions).await.code(), "invalid_token");
+    assert_eq!(code(&t.anon().post("/v2/authz", questions).await), "invalid_token");
 }
 
 #[tokio::test]
@@ -169,8 +175,8 @@ async fn identities_of_other_accounts_act_as_the_settings_say() {
     let types = |b: &Value| b["external_account_identity_interaction"]["identity_types"].clone();
     assert_eq!(types(&first.body)["user"], json!({"state": "enabled", "external_allowed_accounts": []}));
     assert!(types(&first.body)["service"].is_object() && types(&first.body)["service_id"].is_object());
-    let (account, owner) = t.other_account().await;
-    let guest = t.client_of(&account, &owner);
+    let guest = t.outsider().await;
+    let (account, owner) = (guest.account(), guest.iam_id());
     let policy = t.grant(&owner, &platform("Viewer"), json!([eq("serviceName", "iam-groups")])).await;
     let g = admin.post(&format!("/v2/groups?account_id={}", t.account()), json!({"name": "g"})).await;
     let group = format!("/v2/groups/{}", g.body["id"].as_str().unwrap());
@@ -196,7 +202,7 @@ async fn identities_of_other_accounts_act_as_the_settings_say() {
     let r = admin.post("/v2/authz", ask).await;
     assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], true);
     let stale = admin.with_header("if-match", &first.etag()).patch(&path, set("enabled", json!([]))).await;
-    assert_eq!((stale.status, stale.code()), (409, "policy_conflict_error"));
+    assert_eq!((stale.status, code(&stale)), (409, "policy_conflict_error"));
     for bad in [
         set("open", json!([])),
         set("limited", json!(["x"])),

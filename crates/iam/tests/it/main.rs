@@ -7,8 +7,8 @@
     clippy::disallowed_methods
 )]
 
+mod access_app;
 mod access_groups;
 mod authz;
-mod local;
 mod policies;
 mod roles;

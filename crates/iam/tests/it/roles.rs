@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::local::{TestApp, eq, platform, service_role};
+use crate::access_app::{TestApp, code, eq, platform, service_role};
 
 fn body(t: &TestApp, name: &str, actions: &[&str]) -> Value {
     json!({
@@ -47,7 +47,7 @@ async fn listings_follow_the_service_asked_for() {
         .await;
     assert!(crns(&r.body["service_roles"]).contains(&service_role("Reader").as_str()), "{}", r.body);
     assert_eq!(client.get("/v2/roles?service_name=kms&service_group_id=IAM").await.status, 400);
-    assert_eq!(t.anon().get("/v2/roles").await.code(), "invalid_token");
+    assert_eq!(code(&t.anon().get("/v2/roles").await), "invalid_token");
 }
 
 #[tokio::test]
@@ -72,11 +72,11 @@ async fn a_custom_role_lives_from_creation_to_deletion() {
     assert_eq!((changed.status, &changed.body["name"]), (200, &json!("Lister")), "{}", changed.body);
     assert!(changed.body.get("description").is_none());
     let stale = admin.with_header("if-match", &made.etag()).put(&path, change).await;
-    assert_eq!((stale.status, stale.code()), (409, "role_conflict_error"));
+    assert_eq!((stale.status, code(&stale)), (409, "role_conflict_error"));
     assert_eq!(stale.body["errors"][0]["details"]["conflicts_with"]["etag"], changed.etag());
     assert_eq!(admin.delete(&path).await.status, 204);
     let gone = admin.get(&path).await;
-    assert_eq!((gone.status, gone.code()), (404, "role_not_found"));
+    assert_eq!((gone.status, code(&gone)), (404, "role_not_found"));
     for action in ["create", "update", "delete"] {
         assert!(!t.events(&format!("iam-am.role.{action}")).await.is_empty(), "{action}");
     }
@@ -93,7 +93,7 @@ async fn names_and_action_sets_are_unique_and_known() {
         [body(&t, "One", &["iam-groups.groups.read"]), body(&t, "Two", &["iam-groups.groups.list"]), display]
     {
         let r = admin.post("/v2/roles", taken).await;
-        assert_eq!((r.status, r.code()), (409, "role_conflict_error"));
+        assert_eq!((r.status, code(&r)), (409, "role_conflict_error"));
     }
     let long = "A".repeat(31);
     for bad in [
@@ -107,11 +107,11 @@ async fn names_and_action_sets_are_unique_and_known() {
         body(&t, "Two", &["iam-groups.groups.read", "iam-groups.groups.read"]),
     ] {
         let r = admin.post("/v2/roles", bad.clone()).await;
-        assert_eq!((r.status, r.code()), (400, "invalid_body"), "{bad}");
+        assert_eq!((r.status, code(&r)), (400, "invalid_body"), "{bad}");
     }
     assert_eq!(admin.post("/v2/roles", body(&t, "Two", &["iam-groups.groups.read"])).await.status, 201);
     let full = admin.post("/v2/roles", body(&t, "Three", &["iam-groups.groups.delete"])).await;
-    assert_eq!((full.status, full.code()), (422, "unable_to_process"));
+    assert_eq!((full.status, code(&full)), (422, "unable_to_process"));
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn rights_on_roles_are_those_of_the_catalogue() {
         assert_eq!(made.status, create, "{role}");
     }
     // Role management alone is enough for roles, and for nothing else.
-    let (keeper, keeper_id) = t.identity();
+    let (keeper, keeper_id) = t.identity().await;
     let own = json!([eq("serviceName", "iam-access-management.customRole")]);
     t.grant(&keeper_id, &platform("Administrator"), own).await;
     assert_eq!(keeper.get(&path).await.status, 200);
@@ -144,7 +144,7 @@ async fn rights_on_roles_are_those_of_the_catalogue() {
     // Another account.
     let outsider = t.outsider().await;
     for r in [outsider.get(&path).await, outsider.delete(&path).await] {
-        assert_eq!((r.status, r.code()), (404, "role_not_found"));
+        assert_eq!((r.status, code(&r)), (404, "role_not_found"));
     }
     let list = outsider.get(&format!("/v2/roles?account_id={}", t.account())).await;
     assert_eq!(list.body["custom_roles"], json!([]));
@@ -156,7 +156,7 @@ async fn a_custom_role_grants_its_actions_until_it_is_deleted() {
     let admin = t.admin().await;
     let made = admin.post("/v2/roles", body(&t, "Lister", &["iam-groups.groups.list"])).await;
     let crn = made.body["crn"].as_str().unwrap().to_owned();
-    let (client, iam_id) = t.identity();
+    let (client, iam_id) = t.identity().await;
     let only = t.grant(&iam_id, &crn, json!([eq("serviceName", "iam-groups")])).await;
     let mut both = t.v2("IBMid-2", &crn, json!([eq("serviceName", "iam-groups")]));
     both["control"]["grant"]["roles"] = json!([{"role_id": crn}, {"role_id": platform("Viewer")}]);
