@@ -322,7 +322,7 @@ fn tree(node: &Value, depth: usize) {
     if let Some(name) = node["name"].as_str().or_else(|| node["id"].as_str()) {
         line.push_str(&format!(" '{name}'"));
     }
-    if let Some(claim) = node["claim"].as_str() {
+    if let (Some(claim), false) = (node["claim"].as_str(), node["wanted"].is_null()) {
         let show = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
         line.push_str(&format!(": {claim} wanted {}, found {}", show(&node["wanted"]), show(&node["found"])));
     }

@@ -9,6 +9,7 @@ pub mod authz;
 pub mod claim_rules;
 pub mod errors;
 pub mod errors_access;
+pub mod explain;
 pub mod filter;
 pub mod history;
 pub mod identities;
@@ -75,6 +76,16 @@ pub fn groups_service() -> Service {
 /// `/identity/token` and its kin.
 pub fn token_service() -> Service {
     token::service()
+}
+
+/// Explanations, and the end of tokens before their time.
+pub fn explain_service() -> Service {
+    Service {
+        name: "iam-explain",
+        display: "IAM Access Management",
+        endpoints: explain::endpoints(),
+        render: errors_access::policy,
+    }
 }
 
 /// The entity tag after `old`, with a random part that was drawn before the transaction.

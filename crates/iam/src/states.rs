@@ -2,7 +2,7 @@
 
 use avouch_gate::Result;
 use avouch_gate::links::IdentityState;
-use avouch_store::{Tx, params};
+use avouch_store::Tx;
 use avouch_wire::ids::{AccountId, IamId, IamKind};
 use avouch_wire::time::Timestamp;
 use serde_json::{Value, json};
@@ -33,11 +33,7 @@ pub fn state(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Ide
 /// # Errors
 /// Those of the store.
 pub fn revoked_before(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Option<Timestamp>> {
-    let row = tx.query_opt(
-        "select issued_before from revocations where account_id = $1 and iam_id = $2",
-        &params![account.as_str(), iam_id.as_str()],
-    )?;
-    Ok(row.map(|r| r.get::<i64>(0)).transpose()?.map(Timestamp::from_millis))
+    crate::revocations::before(tx, account, iam_id)
 }
 
 /// The `activity` member of an object: count always, last time if there was one.
@@ -45,17 +41,8 @@ pub fn revoked_before(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> R
 /// # Errors
 /// Those of the store.
 pub fn activity(tx: &mut Tx<'_>, account: &AccountId, object: &str) -> Result<Value> {
-    let rows = tx.query(
-        "select total, last_at from authentications where account_id = $1 and object_id = $2",
-        &params![account.as_str(), object],
-    )?;
-    let mut total = 0;
-    let mut last: Option<i64> = None;
-    for row in &rows {
-        total += row.get::<i64>(0)?;
-        last = last.max(Some(row.get(1)?));
-    }
-    let mut out = json!({"authn_count": total});
-    crate::paging::put(&mut out, "last_authn", last.map(|t| Timestamp::from_millis(t).iam()));
+    let used = crate::token::activity::of(tx, account, object)?;
+    let mut out = json!({"authn_count": used.authn_count});
+    crate::paging::put(&mut out, "last_authn", used.last_authn.map(Timestamp::iam));
     Ok(out)
 }

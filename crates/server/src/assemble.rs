@@ -55,6 +55,9 @@ pub fn services() -> Vec<Service> {
         avouch_iam::identity_service(),
         avouch_iam::policy_service(),
         avouch_iam::groups_service(),
+        avouch_iam::explain_service(),
+        avouch_kubernetes::service(),
+        avouch_kubernetes::containers_service(),
         avouch_secrets::service(),
         avouch_platform::resource_service(),
         avouch_platform::resource_manager_service(),
@@ -95,8 +98,11 @@ pub fn open_store(options: &Options) -> anyhow::Result<(Store, Arc<KeyRing>)> {
 /// # Errors
 /// When two endpoints claim the same method and path, or the signing keys cannot be loaded.
 pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> anyhow::Result<Assembled> {
+    let kubernetes = avouch_kubernetes::Kubernetes::new(&options.config)
+        .map_err(|e| anyhow::anyhow!("{}", e.cause_text().unwrap_or(e.message())))?;
+    let kubernetes = Arc::new(kubernetes);
     let tokens = Arc::new(avouch_iam::token::Tokens::new());
-    let states: Vec<Arc<dyn Any + Send + Sync>> = vec![tokens];
+    let states: Vec<Arc<dyn Any + Send + Sync>> = vec![kubernetes.clone(), tokens];
     let app = App::new(Parts {
         config: options.config,
         store,
@@ -110,8 +116,8 @@ pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> 
             instances: Arc::new(avouch_platform::instances::Instances),
             hooks: vec![Arc::new(avouch_secrets::Hooks)],
             policies: Arc::new(avouch_iam::access_source::Access),
-            evidence: Arc::new(NoEvidence),
-            trust: Arc::new(NoEvidence),
+            evidence: kubernetes,
+            trust: Arc::new(avouch_iam::explain::Explainer),
         },
         states,
     });
@@ -144,15 +150,4 @@ impl IdentitySource for Identities {
             _ => Ok(None),
         }
     }
-}
-
-struct NoEvidence;
-#[async_trait::async_trait]
-impl avouch_gate::links::TrustExplainer for NoEvidence {
-    async fn explain_trust(&self, _: &avouch_gate::Ctx, _: &AccountId, _: &avouch_policy::rules::ComputeIdentity, _: &str) -> avouch_gate::Result<Option<avouch_policy::reason::Reason>> { Ok(None) }
-}
-#[async_trait::async_trait]
-impl avouch_gate::links::EvidenceVerifier for NoEvidence {
-    async fn verify(&self, _: &avouch_gate::Ctx, _: &str) -> Result<avouch_gate::links::Evidence, avouch_gate::links::RefusedEvidence> { Err(avouch_gate::Error::internal("none").into()) }
-    async fn inspect(&self, _: &avouch_gate::Ctx, _: &str, _: avouch_wire::time::Timestamp) -> avouch_gate::Result<(avouch_policy::reason::Reason, Option<avouch_gate::links::Evidence>)> { Err(avouch_gate::Error::internal("none")) }
 }

@@ -25,6 +25,7 @@ pub fn start(app: &Arc<App>) {
 pub async fn tick(app: &Arc<App>) {
     report("signing keys", avouch_iam::signing_keys::tick(app).await);
     report("tokens", avouch_iam::token::tick(app).await);
+    report("cluster keys", avouch_kubernetes::tick(app).await);
     report("secrets", avouch_secrets::tick(app).await);
     report("reclamations", avouch_platform::tick(app).await);
     report("policies", avouch_iam::access_source::tick(app).await);

@@ -77,7 +77,7 @@ pub async fn ensure(app: &Arc<App>) -> Result<Option<Bootstrap>> {
     }
     let api_key = rng::token_urlsafe(app.rng.as_ref(), 33);
     let owner = format!("IBMid-{}", rng::hex(app.rng.as_ref(), 5).to_uppercase());
-    let made = create_account(app, "Avouch", &owner, "owner@avouch.test", &api_key).await;
+    let made = create_account(app, ("Avouch", true), &owner, "owner@avouch.test", &api_key).await;
     match made {
         Ok((account, iam_id, resource_group)) => Ok(Some(Bootstrap {
             url: app.config.origin(),
@@ -94,12 +94,13 @@ pub async fn ensure(app: &Arc<App>) -> Result<Option<Bootstrap>> {
 }
 
 /// Makes an account with its owner, the owner's policies, a default resource group and an API key, in one transaction.
+/// `operator`: the owner runs this deployment too.
 ///
 /// # Errors
 /// `Conflict` when the first account is being made by somebody else.
 pub async fn create_account(
     app: &Arc<App>,
-    name: &str,
+    (name, operator): (&str, bool),
     owner: &str,
     email: &str,
     api_key: &SecretString,
@@ -109,7 +110,7 @@ pub async fn create_account(
     let iam_id = IamId::parse(owner).map_err(Error::internal)?;
     let group = rng::hex(app.rng.as_ref(), 16);
     let key_id = ApiKeyId::from_uuid(rng::uuid_v4(app.rng.as_ref()));
-    let policies: Vec<_> = (0..3).map(|_| rng::uuid_v4(app.rng.as_ref())).collect();
+    let policies: Vec<_> = (0..if operator { 3 } else { 2 }).map(|_| rng::uuid_v4(app.rng.as_ref())).collect();
     let tags: Vec<String> = (0..4).map(|_| avouch_gate::etag::tag(1, app.rng.as_ref())).collect();
     let event = started(app, &account, &iam_id);
     let value = avouch_iam::api_keys::digest_of(api_key);

@@ -236,7 +236,7 @@ impl TestApp {
     pub async fn outsider(&self) -> Client {
         let key = avouch_crypto::rng::token_urlsafe(&SystemRandom, 33);
         let owner = format!("IBMid-{}", avouch_crypto::rng::hex(&SystemRandom, 5).to_uppercase());
-        avouch_server::bootstrap::create_account(&self.server.app, "Other", &owner, "other@avouch.test", &key)
+        avouch_server::bootstrap::create_account(&self.server.app, ("Other", false), &owner, "other@avouch.test", &key)
             .await
             .unwrap();
         let token = self.token(key.expose()).await;

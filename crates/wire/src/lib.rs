@@ -10,7 +10,9 @@
 pub mod access;
 pub mod catalog;
 pub mod crn;
+pub mod explain;
 pub mod ids;
+pub mod kubernetes;
 pub mod text;
 pub mod time;
 pub mod token;

@@ -180,13 +180,25 @@ impl UnverifiedToken {
         self,
         keys: impl IntoIterator<Item = &'a VerifyingKey>,
     ) -> Result<VerifiedToken, VerifyError> {
+        self.verify_which(keys).map(|(_, token)| token)
+    }
+
+    /// As [`UnverifiedToken::verify_any`], and tells the place of the key that fitted: whose key it is decides who the token
+    /// speaks for.
+    ///
+    /// # Errors
+    /// As [`UnverifiedToken::verify_any`].
+    pub fn verify_which<'a>(
+        self,
+        keys: impl IntoIterator<Item = &'a VerifyingKey>,
+    ) -> Result<(usize, VerifiedToken), VerifyError> {
         let mut refused = VerifyError::Algorithm;
-        for key in keys {
+        for (place, key) in keys.into_iter().enumerate() {
             if key.alg() != self.alg {
                 continue;
             }
             match key.verify_signature(self.signing_input.as_bytes(), &self.signature) {
-                Ok(()) => return Ok(VerifiedToken { header: self.header, claims: self.claims }),
+                Ok(()) => return Ok((place, VerifiedToken { header: self.header, claims: self.claims })),
                 Err(error) => refused = error,
             }
         }

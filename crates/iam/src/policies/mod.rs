@@ -187,8 +187,16 @@ pub fn create_owner(
 ) -> Result<()> {
     const ADMINISTRATOR: &str = "crn:v1:bluemix:public:iam::::role:Administrator";
     const MANAGER: &str = "crn:v1:bluemix:public:iam::::serviceRole:Manager";
+    // Roles are not nested: linking pods of a cluster demands what Writer has and Manager lacks.
+    const WRITER: &str = "crn:v1:bluemix:public:iam::::serviceRole:Writer";
+    const READER: &str = "crn:v1:bluemix:public:iam::::serviceRole:Reader";
     let grants: [(&str, &[&str], &str, &str); 3] = [
-        ("Account owner: all services.", &[ADMINISTRATOR, MANAGER], "serviceType", "service"),
+        (
+            "Account owner: all services.",
+            &[ADMINISTRATOR, MANAGER, WRITER, READER],
+            "serviceType",
+            "service",
+        ),
         ("Account owner: account management.", &[ADMINISTRATOR], "serviceType", "platform_service"),
         ("Operator of this deployment.", &[ADMINISTRATOR], "serviceName", "avouch"),
     ];

@@ -84,6 +84,42 @@ pub struct TrustedProfile {
     pub limits: LoginLimits,
 }
 
+/// What is stored of a key's value.
+pub fn key_digest(value: &str) -> String {
+    api_keys::digest_of(&SecretString::from(value))
+}
+
+/// The key of this digest with its owner. The digest is compared by the index of the store, which tells nothing about the
+/// value: whoever guesses would have to guess digests.
+///
+/// # Errors
+/// Those of the store.
+pub fn key_login(app: &App, tx: &mut Tx<'_>, digest: &str) -> Result<Option<KeyLogin>> {
+    let Some(key) = api_keys::find_by_value(tx, digest)? else { return Ok(None) };
+    Ok(Some(KeyLogin {
+        subject: subject(app, tx, &key.account, &key.iam_id)?,
+        limits: limits(tx, &key.account)?,
+        key: KeyFacts {
+            id: key.id,
+            name: key.name,
+            account: key.account,
+            iam_id: key.iam_id,
+            disabled: key.disabled,
+            expires_at: key.expires_at,
+        },
+    }))
+}
+
+/// Whether the key that a session began with still counts.
+///
+/// # Errors
+/// Those of the store.
+pub fn key_counts(tx: &mut Tx<'_>, account: &AccountId, id: &str, now: Timestamp) -> Result<bool> {
+    let Ok(id) = ApiKeyId::parse(id) else { return Ok(false) };
+    let key = api_keys::sql::get(tx, account, &id)?;
+    Ok(key.is_some_and(|k| !k.disabled && k.expires_at.is_none_or(|at| now < at)))
+}
+
 /// The profile of this account with this id.
 ///
 /// # Errors
@@ -196,39 +232,4 @@ pub fn subject(app: &App, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) 
         }
         IamKind::Profile | IamKind::Crn => Ok(None),
     }
-}
-
-/// The digest under which a key's value is looked up; the same work for known and unknown values.
-pub fn key_digest(value: &str) -> String {
-    api_keys::digest_of(&SecretString::new(value.to_owned()))
-}
-
-/// The key with this digest, its owner and the demands of its account.
-///
-/// # Errors
-/// Those of the store.
-pub fn key_login(app: &App, tx: &mut Tx<'_>, digest: &str) -> Result<Option<KeyLogin>> {
-    let Some(key) = api_keys::find_by_value(tx, digest)? else { return Ok(None) };
-    Ok(Some(KeyLogin {
-        subject: subject(app, tx, &key.account, &key.iam_id)?,
-        limits: limits(tx, &key.account)?,
-        key: KeyFacts {
-            id: key.id,
-            name: key.name,
-            account: key.account,
-            iam_id: key.iam_id,
-            disabled: key.disabled,
-            expires_at: key.expires_at,
-        },
-    }))
-}
-
-/// Whether a key still authenticates: it exists, is not disabled and not expired.
-///
-/// # Errors
-/// Those of the store.
-pub fn key_counts(tx: &mut Tx<'_>, account: &AccountId, id: &str, now: Timestamp) -> Result<bool> {
-    let Ok(id) = ApiKeyId::parse(id) else { return Ok(false) };
-    let key = api_keys::sql::get(tx, account, &id)?;
-    Ok(key.is_some_and(|k| !k.disabled && k.expires_at.is_none_or(|at| now < at)))
 }

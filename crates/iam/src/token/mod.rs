@@ -8,7 +8,7 @@ pub mod activity;
 mod assume;
 mod api_key;
 mod client;
-mod compute;
+pub(crate) mod compute;
 pub(crate) mod errors;
 mod failures;
 mod form;

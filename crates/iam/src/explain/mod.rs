@@ -1,0 +1,155 @@
+//! Why a decision came out as it did: for a past request, for evidence, for a question about access.
+//!
+//! The code that enforces also explains. Only those who may read the profile (trust) or the policies on the target
+//! (access) of their own account get an answer; for everybody else the thing does not exist.
+
+mod http;
+mod transaction;
+
+use async_trait::async_trait;
+use avouch_gate::links::TrustExplainer;
+use avouch_gate::{Ctx, Endpoint, Error, Kind, Result, Target};
+use avouch_policy::access::ResourceAttrs;
+use avouch_policy::reason::Reason;
+use avouch_policy::rules::{ComputeIdentity, match_profile};
+use avouch_wire::explain::ExplainResponse;
+use avouch_wire::ids::AccountId;
+use avouch_wire::time::Timestamp;
+
+use crate::token::lookup::{self, TrustedProfile};
+use crate::token::trust::Selector;
+
+/// What explaining trust demands, on the profile.
+const PROFILE_GET: &str = "iam-identity.profile.get";
+/// What explaining access demands, on the target.
+const POLICY_READ: &str = "iam.policy.read";
+
+/// Explains trust to the services that verify evidence.
+#[derive(Debug, Clone, Copy)]
+pub struct Explainer;
+
+#[async_trait]
+impl TrustExplainer for Explainer {
+    async fn explain_trust(
+        &self,
+        ctx: &Ctx,
+        account: &AccountId,
+        identity: &ComputeIdentity,
+        profile: &str,
+    ) -> Result<Option<Reason>> {
+        Ok(find(ctx, account, profile).await?.map(|p| judge(identity, &p).1))
+    }
+}
+
+/// A profile of the account, by id, IAM id or CRN.
+async fn find(ctx: &Ctx, account: &AccountId, text: &str) -> Result<Option<TrustedProfile>> {
+    let id = match Selector::of_id(text) {
+        Some(Selector::Id(id)) => id,
+        Some(Selector::Crn(of, id)) if of == *account => id,
+        _ => return Ok(None),
+    };
+    let account = account.clone();
+    ctx.read(move |tx| lookup::profile_by_id(tx, &account, &id)).await
+}
+
+/// The decision of the token service.
+fn judge(identity: &ComputeIdentity, profile: &TrustedProfile) -> (bool, Reason) {
+    match_profile(identity, &profile.account, &profile.links, &profile.rules)
+}
+
+/// Decides whether the caller may see whom the profile trusts.
+async fn may_see_profile(ctx: &Ctx, profile: &TrustedProfile) -> Result<()> {
+    let attrs = ResourceAttrs::service(&profile.account, "iam-identity").resource("profile", profile.id.as_str());
+    let target = Target::global("iam-identity", &profile.account, attrs, &profile.crn).named(&profile.name);
+    ctx.authorize(PROFILE_GET, &target).await.map(|_| ()).map_err(hidden)
+}
+
+/// Decides whether the caller may see who may do what on the target.
+async fn may_see_access(ctx: &Ctx, account: &AccountId, attrs: &ResourceAttrs) -> Result<()> {
+    let target = Target::global("iam-am", account, attrs.clone(), "");
+    ctx.authorize(POLICY_READ, &target).await.map(|_| ()).map_err(hidden)
+}
+
+fn not_found() -> Error {
+    Error::new(Kind::NotFound, "There is nothing to explain, or you may not see it.")
+}
+
+fn hidden(e: Error) -> Error {
+    if matches!(e.kind(), Kind::Forbidden | Kind::NotFound) { not_found() } else { e }
+}
+
+/// The answer about trust.
+fn trust_answer(profile: &TrustedProfile, identity: &ComputeIdentity, at: Timestamp) -> Result<ExplainResponse> {
+    let (permitted, tree) = judge(identity, profile);
+    let summary = if permitted {
+        let by: Vec<String> = tree.satisfied().map(ToString::to_string).collect();
+        format!("{} may become profile '{}': {} matches.", identity.display, profile.name, by.join(", "))
+    } else if profile.links.is_empty() && profile.rules.is_empty() {
+        format!("Profile '{}' has no link and no claim rule, so no compute resource may become it.", profile.name)
+    } else {
+        match tree.first_failure().and_then(|f| f.claim.as_ref().map(|c| (c, f))) {
+            Some((claim, f)) => format!(
+                "{} may not become profile '{}': no link or rule matches; the nearest wants {claim} {}, found {}.",
+                identity.display,
+                profile.name,
+                f.wanted.as_deref().unwrap_or("something else"),
+                f.found.as_deref().unwrap_or("nothing"),
+            ),
+            None => format!("{} may not become profile '{}': no link or rule matches.", identity.display, profile.name),
+        }
+    };
+    answer(permitted, "trust", summary, at, &tree)
+}
+
+/// The answer about access, from the decision itself.
+async fn access_answer(
+    ctx: &Ctx,
+    account: &AccountId,
+    (iam_id, action): (&str, &str),
+    attrs: &ResourceAttrs,
+    at: Timestamp,
+) -> Result<ExplainResponse> {
+    let picture = ctx.app().account(account).await?;
+    let tree = picture.explain(iam_id, action, attrs, at);
+    let summary = if tree.result {
+        format!("{iam_id} may do {action}: a policy permits it.")
+    } else if tree.children.is_empty() {
+        format!("{iam_id} may not do {action}: no policy names it or a group it is in.")
+    } else {
+        let near = tree.first_failure();
+        let why = near.map_or_else(String::new, |f| match (&f.claim, &f.wanted) {
+            (Some(claim), Some(wanted)) => format!(
+                "; the nearest wants {claim} {wanted}, found {}",
+                f.found.as_deref().unwrap_or("nothing")
+            ),
+            _ => f.detail.as_deref().map(|d| format!("; {d}")).unwrap_or_default(),
+        });
+        format!("{iam_id} may not do {action}: none of its policies permits it here{why}.")
+    };
+    answer(tree.result, "access", summary, at, &tree)
+}
+
+fn answer(permitted: bool, stage: &str, summary: String, at: Timestamp, tree: &Reason) -> Result<ExplainResponse> {
+    Ok(ExplainResponse {
+        decision: if permitted { "permitted" } else { "refused" }.into(),
+        stage: stage.into(),
+        summary,
+        at: at.rfc3339_millis(),
+        tree: serde_json::to_value(tree).map_err(Error::internal)?,
+        now_differs: None,
+    })
+}
+
+/// Endpoints of this resource.
+pub fn endpoints() -> Vec<Endpoint> {
+    let mut endpoints = vec![
+        Endpoint::post("/avouch/v1/explain", "explain", http::explain)
+            .actions(&[PROFILE_GET, POLICY_READ])
+            .events("iam-am/explanation", &["iam-am.explanation.read"])
+            .effect(avouch_gate::Effect::Read)
+            .body_limit(64 * 1024),
+        Endpoint::get("/avouch/v1/trust", "list_trust", http::trust).actions(&[PROFILE_GET]),
+    ];
+    endpoints.extend(crate::revocations::endpoints());
+    endpoints
+}

@@ -1,0 +1,130 @@
+//! The decision of a past request, from what its event kept, asked again of the rules of today.
+
+use avouch_gate::audit::sql::{self, Filter};
+use avouch_gate::{Ctx, Result};
+use avouch_policy::access::ResourceAttrs;
+use avouch_policy::reason::Reason;
+use avouch_wire::explain::ExplainResponse;
+use avouch_wire::ids::AccountId;
+use avouch_wire::time::Timestamp;
+use serde_json::{Map, Value};
+
+use super::{access_answer, answer, find, judge, may_see_access, may_see_profile, not_found, trust_answer};
+use crate::token::compute::{recorded_identity, recorded_reason};
+
+/// Events of one request that are looked at.
+const EVENTS: i64 = 20;
+
+/// Explains the request with this transaction id, in the caller's own account.
+pub async fn explain(ctx: &Ctx, id: &str) -> Result<ExplainResponse> {
+    let account = ctx.caller()?.account().clone();
+    // A caller may ask at once after the answer.
+    ctx.app().audit.flush().await?;
+    let filter = Filter { equal: vec![("correlation_id", id.to_owned())], ..Filter::default() };
+    let trail = account.to_string();
+    let rows = ctx.read(move |tx| sql::list(tx, &trail, &filter, None, EVENTS)).await?;
+    for row in rows {
+        let Ok(event) = serde_json::from_str::<Value>(&row.body) else { continue };
+        let Some(decision) = event.pointer("/avouch/decision") else { continue };
+        let then = Timestamp::from_millis(row.time);
+        match decision.get("stage").and_then(Value::as_str) {
+            Some("trust") => return trust(ctx, &account, decision, then).await,
+            Some("access") => return access(ctx, &account, decision, then).await,
+            Some(stage) => return recorded(ctx, &account, stage, decision, then).await,
+            None => {}
+        }
+    }
+    Err(not_found())
+}
+
+async fn trust(ctx: &Ctx, account: &AccountId, decision: &Value, then: Timestamp) -> Result<ExplainResponse> {
+    let profile_id = decision.get("profile_id").and_then(Value::as_str);
+    let Some(identity) = recorded_identity(decision, account) else {
+        return recorded(ctx, account, "trust", decision, then).await;
+    };
+    let profile = match profile_id {
+        Some(id) => find(ctx, account, id).await?,
+        None => None,
+    };
+    let Some(profile) = profile else { return recorded(ctx, account, "trust", decision, then).await };
+    may_see_profile(ctx, &profile).await?;
+    let permitted_then = decision.get("permitted") != Some(&Value::Bool(false));
+    let permitted_now = judge(&identity, &profile).0;
+    let mut out = trust_answer(&profile, &identity, then)?;
+    if permitted_then != permitted_now {
+        // The rules have changed: what was decided then is told, and that today would differ.
+        if let Some(tree) = recorded_reason(decision) {
+            out = answer(
+                permitted_then,
+                "trust",
+                format!("{} was refused as profile '{}'; today it would not be.", identity.display, profile.name),
+                then,
+                &tree,
+            )?;
+        }
+        out.decision = if permitted_then { "permitted" } else { "refused" }.into();
+    }
+    out.now_differs = Some(permitted_then != permitted_now);
+    Ok(out)
+}
+
+async fn access(ctx: &Ctx, account: &AccountId, decision: &Value, then: Timestamp) -> Result<ExplainResponse> {
+    let text = |name: &str| decision.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let owner = AccountId::parse(&text("account")).ok();
+    if owner.as_ref() != Some(account) {
+        return Err(not_found());
+    }
+    let attrs = attributes(account, decision.get("attributes").and_then(Value::as_object));
+    may_see_access(ctx, account, &attrs).await?;
+    let (iam_id, action) = (text("iam_id"), text("action"));
+    let permitted_then = decision.get("permitted") != Some(&Value::Bool(false));
+    let mut out = access_answer(ctx, account, (&iam_id, &action), &attrs, then).await?;
+    let permitted_now = out.decision == "permitted";
+    if permitted_then != permitted_now {
+        out.summary = format!("{iam_id} was refused {action}; by the policies of today it would not be.");
+        out.decision = if permitted_then { "permitted" } else { "refused" }.into();
+    }
+    out.now_differs = Some(permitted_then != permitted_now);
+    Ok(out)
+}
+
+/// Attributes as an event or a question names them.
+pub fn attributes(account: &AccountId, given: Option<&Map<String, Value>>) -> ResourceAttrs {
+    let text = |name: &str| given.and_then(|g| g.get(name)).and_then(Value::as_str);
+    let mut attrs = ResourceAttrs::service(account, text("serviceName").unwrap_or_default());
+    for (name, value) in given.into_iter().flatten() {
+        match (name.as_str(), value) {
+            // They follow from the account and the service.
+            ("accountId" | "serviceName" | "serviceType" | "service_group_id", _) => {}
+            ("tags", Value::Array(tags)) => {
+                attrs = attrs.tags(tags.iter().filter_map(Value::as_str).map(str::to_owned));
+            }
+            (name, Value::String(value)) => attrs = attrs.with(name, value),
+            _ => {}
+        }
+    }
+    attrs
+}
+
+/// Stages that no rule of today can be asked about: evidence that was refused, logins, profiles that are gone.
+async fn recorded(
+    ctx: &Ctx,
+    account: &AccountId,
+    stage: &str,
+    decision: &Value,
+    then: Timestamp,
+) -> Result<ExplainResponse> {
+    let attrs = ResourceAttrs::service(account, "iam-identity");
+    may_see_access(ctx, account, &attrs).await?;
+    let text = |name: &str| decision.get(name).and_then(Value::as_str);
+    let permitted = decision.get("permitted") != Some(&Value::Bool(false));
+    let code = text("reason_code").unwrap_or("refused");
+    let mut tree = Reason::check(stage.to_owned(), permitted).with_name(text("display")).detail(code.to_owned());
+    if let Some(wanted) = text("wanted") {
+        tree = tree.wanted(wanted);
+    }
+    let verdict = if permitted { "was permitted" } else { "was refused" };
+    let who = text("display").or_else(|| text("iam_id")).unwrap_or("The caller");
+    let detail = text("detail").map(|d| format!(" {d}")).unwrap_or_default();
+    answer(permitted, stage, format!("{who} {verdict}: {code}.{detail}"), then, &tree)
+}
