@@ -134,7 +134,7 @@ def test_tokens_verify_offline_with_the_published_keys(settings, owner):
         ({"grant_type": "something"}, "BXNIM0106E"),
         ({"grant_type": "urn:ibm:params:oauth:grant-type:apikey"}, "BXNIM0109E"),
         ({"grant_type": "urn:ibm:params:oauth:grant-type:cr-token", "profile_id": "x"}, "BXNIM0109E"),
-        ({"grant_type": "urn:ibm:params:oauth:grant-type:cr-token", "profile_id": "x", "cr_token": "a.b"}, "BXNIM0407E"),
+        ({"grant_type": "urn:ibm:params:oauth:grant-type:cr-token", "profile_id": "Profile-00000000-0000-4000-8000-000000000000", "cr_token": "a.b"}, "BXNIM0407E"),
     ],
     ids=["nothing", "unknown grant", "no key", "no cr_token", "no token at all"],
 )

@@ -1,6 +1,4 @@
-"""Account-wide parts of the identity service: settings, limits, the inactivity report, first errors."""
-
-import time
+"""Account-wide parts of the identity service: settings and first errors."""
 
 import pytest
 import requests
@@ -68,42 +66,6 @@ def test_lifetime_of_access_tokens_is_a_setting(owner, settings, settings_of_acc
         owner.identity.update_account_settings(
             if_match="*", account_id=settings.account, system_access_token_expiration_in_seconds="899"
         )
-
-
-def test_limits(owner, settings, profile):
-    limits = owner.identity.get_account_limits(
-        account_id=settings.account, profiles=True, cr_links=True, cr_links_per_profile=[profile["id"]]
-    ).get_result()
-    assert limits["profiles"]["limit"] == 2000
-    assert limits["profiles"]["count"] >= 1
-    assert limits["cr_links_per_profile"]["profiles"] == [{"profile_id": profile["id"], "count": 0}]
-    unknown = "Profile-00000000-0000-4000-8000-00000000dead"
-    bulk = owner.identity.bulk_list_account_entity_consumption(
-        account_id=settings.account, claim_rules_per_profile=[unknown], apikeys_per_identity=[settings.owner]
-    ).get_result()
-    assert bulk["claim_rules_per_profile"]["profiles"] == [{"profile_id": unknown, "count": 0}]
-    assert bulk["apikeys_per_identity"]["identities"][0]["count"] >= 1
-
-
-def test_inactivity_report_is_made_in_the_background(owner, settings, service_id, refused):
-    answer = owner.identity.create_report(account_id=settings.account, type="inactive", duration="120")
-    assert answer.get_status_code() == 202
-    reference = answer.get_result()["reference"]
-    assert owner.identity.get_report(account_id=settings.account, reference=reference).get_status_code() == 204
-    deadline = time.monotonic() + 30
-    while True:
-        report = owner.identity.get_report(account_id=settings.account, reference=reference)
-        if report.get_status_code() == 200:
-            break
-        assert time.monotonic() < deadline, "report not ready within 30 s"
-        time.sleep(0.5)
-    body = report.get_result()
-    assert body["reference"] == reference
-    assert body["created_by"] == settings.owner
-    for kind in ("users", "apikeys", "serviceids", "profiles"):
-        assert isinstance(body[kind], list)
-    with refused(404):
-        owner.identity.get_report(account_id=settings.account, reference="no-such-reference")
 
 
 def test_templates_and_assignments_can_be_enumerated(owner, settings):

@@ -171,59 +171,6 @@ class TestReclamation:
         assert reclamations(owner, settings, reclaimable) == []
 
 
-class TestKeys:
-    def test_key_of_an_instance_signs_in(self, owner, settings, instance, secret, name, undo, refused):
-        answer = owner.resources.create_resource_key(name=name("key"), source=instance, role="SecretsReader")
-        made = answer.get_result()
-        undo(owner.resources.delete_resource_key, made["guid"])
-        assert answer.get_status_code() == 201
-        assert made["id"] == made["crn"]
-        assert made["source_crn"].startswith("crn:v1:bluemix:public:secrets-manager:")
-        assert made["resource_group_id"] == settings.resource_group
-        vault = clients.by_apikey(settings, made["credentials"]["apikey"]).secrets(instance)
-        assert vault.get_secret(id=secret["id"]).get_result()["payload"] == secret["payload"]
-        renamed = owner.resources.update_resource_key(id=made["guid"], name=name("renamed")).get_result()
-        assert renamed["name"] == name("renamed")
-        assert owner.resources.delete_resource_key(id=made["guid"]).get_status_code() == 204
-        assert owner.resources.get_resource_key(id=made["guid"]).get_result()["state"] == "removed"
-        with refused(410):
-            owner.resources.delete_resource_key(id=made["guid"])
-        with refused(400, "BXNIM0415E"):
-            clients.by_apikey(settings, made["credentials"]["apikey"]).bearer()
-
-    def test_instance_with_keys_is_deleted_only_recursively(self, owner, thing, name, undo, refused):
-        made = owner.resources.create_resource_key(name=name("key"), source=thing["crn"], role="Viewer").get_result()
-        undo(owner.resources.delete_resource_key, made["guid"])
-        listed = owner.resources.list_resource_keys_for_instance(id=thing["guid"]).get_result()["resources"]
-        assert [each["guid"] for each in listed] == [made["guid"]]
-        with refused(400):
-            owner.resources.delete_resource_instance(id=thing["guid"])
-        assert owner.resources.delete_resource_instance(id=thing["guid"], recursive=True).get_status_code() == 204
-        assert owner.resources.get_resource_key(id=made["guid"]).get_result()["state"] == "removed"
-
-
-def test_alias_and_binding(owner, settings, thing, name, undo, refused):
-    target = "crn:v1:bluemix:public:bluemix:us-south:o/5e939cd5-6377-4383-b9e0-9db22cd11753::cf-space:66c8b915-101a-406c-a784-e6636676e4f5"
-    alias = owner.resources.create_resource_alias(name=name("alias"), source=thing["guid"], target=target).get_result()
-    undo(owner.resources.delete_resource_alias, alias["guid"])
-    assert alias["id"] == alias["crn"]
-    assert alias["resource_instance_id"] == thing["crn"]
-    assert alias["target_crn"] == target.replace("public:bluemix:", "public:cf:")
-    app = "crn:v1:bluemix:public:bluemix:us-south:s/66c8b915-101a-406c-a784-e6636676e4f5::cf-application:b0c52a5e-5b5c-4b2f-9c8a-1f3c1bf0a0a1"
-    binding = owner.resources.create_resource_binding(source=alias["guid"], target=app, name=name("bound")).get_result()
-    undo(owner.resources.delete_resource_binding, binding["guid"])
-    assert binding["source_crn"] == alias["crn"]
-    assert binding["resource_group_id"] == settings.resource_group
-    listed = owner.resources.list_resource_bindings_for_alias(id=alias["guid"]).get_result()["resources"]
-    assert [each["guid"] for each in listed] == [binding["guid"]]
-    with refused(400):
-        owner.resources.delete_resource_alias(id=alias["guid"])
-    assert owner.resources.delete_resource_binding(id=binding["guid"]).get_status_code() == 204
-    assert owner.resources.delete_resource_alias(id=alias["guid"]).get_status_code() == 204
-    with refused(410):
-        owner.resources.delete_resource_alias(id=alias["guid"])
-
-
 class TestResourceGroups:
     def test_default_group_is_complete(self, owner, settings):
         listed = owner.resource_groups.list_resource_groups(account_id=settings.account, default=True).get_result()

@@ -302,25 +302,4 @@ describe('account', () => {
     const effective = (await identity.getEffectiveAccountSettings({ accountId: settings.account })).result;
     assert.equal(effective.effective.session_invalidation_in_seconds, '7200');
   });
-
-  it('inactivity report is made in the background', async () => {
-    const made = await identity.createReport({ accountId: settings.account, type: 'inactive', duration: '120' });
-    assert.equal(made.status, 202);
-    const get = () => identity.getReport({ accountId: settings.account, reference: made.result.reference });
-    assert.equal((await get()).status, 204);
-    let report = await get();
-    for (let tries = 0; report.status !== 200 && tries < 60; tries += 1) {
-      await sleep(500);
-      report = await get();
-    }
-    for (const kind of ['users', 'apikeys', 'serviceids', 'profiles']) {
-      assert.ok(Array.isArray(report.result[kind]), kind);
-    }
-    await refused(identity.getReport({ accountId: settings.account, reference: 'no-such-reference' }), 404);
-  });
-
-  it('limits of the account', async () => {
-    const { result } = await identity.getAccountLimits({ accountId: settings.account, profiles: true });
-    assert.equal(result.profiles.limit, 2000);
-  });
 });

@@ -103,37 +103,6 @@ describe('instances', () => {
   });
 });
 
-describe('keys and aliases', () => {
-  it('key of a Secrets Manager instance signs in until deleted', async (t) => {
-    const { result } = await newThing(t, { target: settings.region, resourcePlanId: PLAN.secretsManager });
-    const secret = await newSecret(t, owner.secrets(result.guid));
-    const create = { name: names()('key'), source: result.guid, role: 'SecretsReader' };
-    const key = (await resources.createResourceKey(create)).result;
-    undo(t, () => resources.deleteResourceKey({ id: key.guid }));
-    const vault = byApikey(key.credentials.apikey).secrets(result.guid);
-    assert.equal((await vault.getSecret({ id: secret.id })).result.payload, secret.payload);
-    await refused(resources.deleteResourceInstance({ id: result.guid }), 400);
-    assert.equal((await resources.deleteResourceKey({ id: key.guid })).status, 204);
-    assert.equal((await resources.getResourceKey({ id: key.guid })).result.state, 'removed');
-    await refused(resources.deleteResourceKey({ id: key.guid }), 410);
-    await refused(byApikey(key.credentials.apikey).bearer(), 400, 'BXNIM0415E');
-  });
-
-  it('alias keeps its instance, and its target by the published name', async (t) => {
-    const thing = (await newThing(t)).result;
-    const target =
-      'crn:v1:bluemix:public:bluemix:us-south:o/5e939cd5-6377-4383-b9e0-9db22cd11753::cf-space:66c8b915-101a-406c-a784-e6636676e4f5';
-    const create = { name: names()('alias'), source: thing.guid, target };
-    const alias = (await resources.createResourceAlias(create)).result;
-    undo(t, () => resources.deleteResourceAlias({ id: alias.guid }));
-    assert.equal(alias.resource_instance_id, thing.crn);
-    assert.equal(alias.target_crn, target.replace(':public:bluemix:', ':public:cf:'));
-    await refused(resources.deleteResourceInstance({ id: thing.guid }), 400);
-    assert.equal((await resources.deleteResourceInstance({ id: thing.guid, recursive: true })).status, 204);
-    assert.equal((await resources.getResourceAlias({ id: alias.guid })).result.state, 'removed');
-  });
-});
-
 describe('resource groups', () => {
   it('group lives through create, rename, delete', async (t) => {
     const name = names();
