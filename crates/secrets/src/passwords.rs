@@ -84,11 +84,10 @@ fn pick(from: &[u8], rng: &dyn Random) -> u8 {
         let mut byte = [0u8; 1];
         rng.fill(&mut byte);
         let n = usize::from(byte[0]);
-        if n < fair {
-            if let Some(b) = from.get(n % from.len()) {
+        if n < fair
+            && let Some(b) = from.get(n % from.len()) {
                 return *b;
             }
-        }
     }
 }
 

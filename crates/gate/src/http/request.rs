@@ -174,11 +174,10 @@ fn explain(text: &str) -> (String, String) {
         return (field, message);
     }
     // "invalid type: <what was sent>, expected <what we wanted>": only our half is repeated.
-    if let Some((_, wanted)) = text.rsplit_once(", expected ") {
-        if text.starts_with("invalid ") && wanted.len() < 120 && wanted.is_ascii() {
+    if let Some((_, wanted)) = text.rsplit_once(", expected ")
+        && text.starts_with("invalid ") && wanted.len() < 120 && wanted.is_ascii() {
             return ("body".into(), format!("The request body has a value of the wrong kind: expected {wanted}."));
         }
-    }
     ("body".into(), "The request body does not have the expected shape.".into())
 }
 

@@ -176,7 +176,7 @@ pub async fn trust(ctx: Ctx, request: Request) -> Result<Response> {
         }
         for r in &p.rules {
             // A rule may admit the resource unless a condition on what the CRN fixes already fails.
-            let fixed = crn.as_ref().map(|c| fixed_claims(c));
+            let fixed = crn.as_ref().map(fixed_claims);
             let excluded = fixed.as_ref().is_some_and(|f| {
                 r.conditions.iter().any(|c| f.get(c.claim()).is_some() && !c.holds(f.get(c.claim())))
             });

@@ -117,11 +117,10 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         if limit > 0 && sql::count(tx, &service_id.account)? >= limit {
             return Err(Error::new(Kind::Limit, "The maximum number of allowed service IDs is reached."));
         }
-        if let Some(group) = &service_id.group {
-            if crate::service_id_groups::sql::get(tx, &service_id.account, group)?.is_none() {
+        if let Some(group) = &service_id.group
+            && crate::service_id_groups::sql::get(tx, &service_id.account, group)?.is_none() {
                 return Err(Error::invalid("group_id", "The property 'group_id' names no group of the account."));
             }
-        }
         sql::put(tx, &service_id)?;
         history::add(tx, &service_id.account, service_id.id.as_str(), &author, "create-serviceid")?;
         if let Some(key) = &made_key {

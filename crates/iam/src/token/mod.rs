@@ -23,7 +23,7 @@ pub mod trust;
 
 use std::sync::Arc;
 
-use avouch_gate::{App, Endpoint, Error, Result, Service};
+use avouch_gate::{App, Endpoint, Result, Service};
 
 use self::failures::UnverifiedLogins;
 use self::trust::TrustCache;
@@ -65,7 +65,7 @@ impl Tokens {
 pub async fn tick(app: &Arc<App>) -> Result<()> {
     app.state::<Tokens>()?.unverified.tick(app).await?;
     let before = app.clock.now().plus_secs(-FORGET_AFTER_SECS);
-    app.store.write(move |tx| sessions::purge(tx, before).map_err(Error::from)).await
+    app.store.write(move |tx| sessions::purge(tx, before)).await
 }
 
 /// Audit actions of logins.

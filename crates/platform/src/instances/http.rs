@@ -279,11 +279,10 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
         "resource-controller.instance.update"
     };
     let (found, permit) = load(&ctx, request.param("id")?, action).await?;
-    if let Some(id) = &body.resource_plan_id {
-        if catalog::plan(id).is_none_or(|p| p.service != found.service) {
+    if let Some(id) = &body.resource_plan_id
+        && catalog::plan(id).is_none_or(|p| p.service != found.service) {
             return Err(Error::invalid("resource_plan_id", "The plan is not one of this service."));
         }
-    }
     let (now, by) = (ctx.now(), ctx.caller()?.iam_id().to_string());
     change(&ctx, permit, &found, move |instance, event| {
         if instance.locked {
@@ -300,12 +299,11 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
         if let Some(parameters) = &body.parameters {
             instance.parameters = Value::Object(parameters.clone());
         }
-        if let Some(plan) = &body.resource_plan_id {
-            if *plan != instance.plan_id {
+        if let Some(plan) = &body.resource_plan_id
+            && *plan != instance.plan_id {
                 instance.plan_id.clone_from(plan);
                 instance.body.plans.push((plan.clone(), now.millis(), by.clone()));
             }
-        }
         if let Some(cleanup) = body.allow_cleanup {
             instance.body.allow_cleanup = cleanup;
         }
