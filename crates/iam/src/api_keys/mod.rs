@@ -235,6 +235,7 @@ pub fn find_by_value(tx: &mut Tx<'_>, digest: &str) -> Result<Option<ApiKey>> {
 ///
 /// # Errors
 /// Those of the store.
+#[allow(clippy::too_many_arguments, reason = "each is a value of its own, and there is one caller")]
 pub fn create_bootstrap(
     tx: &mut Tx<'_>,
     of: (&AccountId, &IamId),

@@ -192,6 +192,7 @@ fn known_evidence(ctx: &Ctx, known: &KnownEvidence, error: &Error) -> (Permit, D
     (Permit::admitted(actions::COMPUTE, target, resource(ctx, &known.crn, &known.display)), details)
 }
 
+#[allow(clippy::too_many_arguments, reason = "each is a value of its own, and there is one caller")]
 fn not_eligible(
     ctx: &Ctx,
     evidence: &Evidence,

@@ -77,6 +77,7 @@ impl EvidenceVerifier for Kubernetes {
 
 impl Kubernetes {
     /// Every check in order. `only`: registrations of other accounts are as good as unknown.
+    #[allow(clippy::too_many_arguments, reason = "each is a value of its own, and there is one caller")]
     async fn run(
         &self,
         ctx: &Ctx,
@@ -121,6 +122,7 @@ impl Kubernetes {
     }
 
     /// Finds the key by issuer and key id, and verifies.
+    #[allow(clippy::too_many_arguments, reason = "each is a value of its own, and there is one caller")]
     async fn signature(
         &self,
         app: &Arc<App>,

@@ -394,6 +394,7 @@ async fn fetched(
 }
 
 /// Writes the keys of every issuer. Where the source of keys is another one now, the old keys go at once.
+#[allow(clippy::too_many_arguments, reason = "each is a value of its own, and there is one caller")]
 fn put_all_keys(
     tx: &mut Tx<'_>,
     r: &Registration,
@@ -506,6 +507,7 @@ fn cluster_id(ctx: &Ctx) -> String {
     std::iter::once('c').chain(digits).collect()
 }
 
+#[allow(clippy::too_many_arguments, reason = "each is a value of its own, and there is one caller")]
 fn view(
     k: &Kubernetes,
     r: &Registration,

@@ -32,6 +32,7 @@ pub fn gone() -> Error {
 ///
 /// # Errors
 /// `Locked`, `Gone`.
+#[allow(clippy::too_many_arguments, reason = "each is a value of its own, and there is one caller")]
 pub fn delete(
     app: &Arc<App>,
     tx: &mut Tx<'_>,

@@ -95,6 +95,7 @@ async fn add(ctx: Ctx, request: Request, version: &str, action: &str) -> Result<
 
 /// Drops locks of the same names from the previous version, unless that is the one being locked, and erases its payload
 /// when nobody is left and the caller wants that.
+#[allow(clippy::too_many_arguments, reason = "each is a value of its own, and there is one caller")]
 fn drop_previous(
     tx: &mut Tx<'_>,
     instance: &str,
