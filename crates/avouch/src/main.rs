@@ -5,25 +5,24 @@ mod dev;
 mod server;
 mod story;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let mut args: Vec<String> = std::env::args().collect();
-    let word = args.get(1).cloned().unwrap_or_default();
-    let run = match word.as_str() {
-        "server" | "demo" | "dev" => {
-            args.remove(1);
-            match word.as_str() {
-                "server" => server::main(server::Args::parse_from(args)),
-                "demo" => demo::main(demo::Args::parse_from(args)),
-                _ => dev::main(dev::Args::parse_from(args)),
-            }
-        }
-        _ => { eprintln!("no cli yet"); return ExitCode::from(2) }
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    let word = args.get(1).and_then(|w| w.to_str()).unwrap_or_default().to_owned();
+    if !matches!(word.as_str(), "server" | "dev" | "demo") {
+        return avouch_cli::run(args);
+    }
+    args.remove(1);
+    let done = match word.as_str() {
+        "server" => server::main(server::Args::parse_from(args)),
+        "dev" => dev::main(dev::Args::parse_from(args)),
+        _ => demo::main(demo::Args::parse_from(args)),
     };
-    match run {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("FAILED\n{e:#}");

@@ -1,0 +1,477 @@
+//! The HTTP client of every command: one base address, one bearer token, no redirects (a token must not follow
+//! them), three tries where waiting may help, all pages of a list.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Method, Url};
+use serde_json::Value;
+
+use crate::failure::{ApiError, Failure, Result, failed};
+use crate::output::cell;
+use crate::trace::{self, Trace};
+
+const TRIES: u32 = 3;
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const PAGES: usize = 100_000;
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// Environment variables that move one service to another address, and the paths they move.
+const OVERRIDES: &[(&str, &[&str])] = &[
+    ("RESOURCE_CONTROLLER_ENDPOINT", &["/v2/resource_instances", "/v1/reclamations"]),
+    ("RESOURCE_MANAGER_ENDPOINT", &["/v2/resource_groups"]),
+    ("USER_MANAGEMENT_ENDPOINT", &["/v2/accounts"]),
+    ("CONTAINERS_ENDPOINT", &["/v1/clusters"]),
+    ("AVOUCH_ENDPOINT", &["/avouch/"]),
+    ("IAM_ENDPOINT", &["/"]),
+];
+
+/// How the server is reached.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// Base address, without a trailing slash.
+    pub endpoint: String,
+    /// Certificates are not checked.
+    pub skip_tls: bool,
+    /// Limit of one request.
+    pub timeout: Duration,
+    /// Where traces go.
+    pub trace: Trace,
+}
+
+/// What a session's token says about its owner. Read without verification: the server decides, this is for display.
+#[derive(Debug, Clone, Default)]
+pub struct Claims {
+    /// Subject of policies.
+    pub iam_id: String,
+    /// Account of the session.
+    pub account: String,
+    /// Name for people.
+    pub user: String,
+    /// Epoch seconds.
+    pub expires: i64,
+    /// A trusted profile acts.
+    pub profile: bool,
+    /// What stands behind the subject, if that is somebody else.
+    pub behind: String,
+}
+
+impl Claims {
+    /// Reads a compact token; anything unreadable is empty.
+    pub fn read(token: &str) -> Claims {
+        let claims = token
+            .split('.')
+            .nth(1)
+            .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
+            .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+            .unwrap_or_default();
+        let user =
+            ["email", "name", "sub", "iam_id"].iter().map(|k| cell(&claims, k)).find(|v| !v.is_empty());
+        Claims {
+            iam_id: cell(&claims, "iam_id"),
+            account: cell(&claims, "account.bss"),
+            user: user.unwrap_or_default(),
+            expires: claims["exp"].as_i64().unwrap_or(0),
+            profile: claims["sub_type"] == "Profile",
+            behind: Some(cell(&claims, "authn.iam_id"))
+                .filter(|b| *b != cell(&claims, "iam_id"))
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// A request to be made.
+#[derive(Debug, Clone)]
+pub struct Call {
+    method: Method,
+    path: String,
+    query: Vec<(String, String)>,
+    headers: Vec<(&'static str, String)>,
+    body: Body,
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    None,
+    Json(Value),
+    Merge(Value),
+}
+
+impl Call {
+    fn new(method: Method, path: impl Into<String>) -> Call {
+        Call { method, path: path.into(), query: Vec::new(), headers: Vec::new(), body: Body::None }
+    }
+
+    /// GET.
+    pub fn get(path: impl Into<String>) -> Call {
+        Call::new(Method::GET, path)
+    }
+
+    /// POST without a body.
+    pub fn post(path: impl Into<String>) -> Call {
+        Call::new(Method::POST, path)
+    }
+
+    /// PUT without a body.
+    pub fn put(path: impl Into<String>) -> Call {
+        Call::new(Method::PUT, path)
+    }
+
+    /// PATCH without a body.
+    pub fn patch(path: impl Into<String>) -> Call {
+        Call::new(Method::PATCH, path)
+    }
+
+    /// DELETE.
+    pub fn delete(path: impl Into<String>) -> Call {
+        Call::new(Method::DELETE, path)
+    }
+
+    /// A query parameter; an empty value leaves it out.
+    pub fn query(mut self, name: &str, value: impl Into<String>) -> Call {
+        let value = value.into();
+        if !value.is_empty() {
+            self.query.push((name.into(), value));
+        }
+        self
+    }
+
+    /// A query parameter that may be absent.
+    pub fn query_opt(self, name: &str, value: Option<impl Into<String>>) -> Call {
+        match value {
+            Some(value) => self.query(name, value),
+            None => self,
+        }
+    }
+
+    /// A header.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Call {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The version that is changed.
+    pub fn if_match(self, etag: &str) -> Call {
+        self.header("if-match", etag)
+    }
+
+    /// A JSON body.
+    pub fn json(mut self, body: Value) -> Call {
+        self.body = Body::Json(body);
+        self
+    }
+
+    /// A JSON merge patch.
+    pub fn merge(mut self, body: Value) -> Call {
+        self.body = Body::Merge(body);
+        self
+    }
+}
+
+/// An answer of 2xx.
+#[derive(Debug, Clone, Default)]
+pub struct Reply {
+    /// The body; null if there is none.
+    pub body: Value,
+    /// Header `ETag`, else the body's `entity_tag`.
+    pub etag: String,
+}
+
+/// The client.
+#[derive(Clone)]
+pub struct Api {
+    http: reqwest::Client,
+    reach: Reach,
+    token: Option<String>,
+    /// Owner of the token.
+    pub claims: Claims,
+    last_transaction: Arc<Mutex<String>>,
+}
+
+impl Api {
+    /// A client without a token.
+    pub fn new(reach: Reach) -> Result<Api> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("avouch-cli/", env!("CARGO_PKG_VERSION")))
+            .timeout(reach.timeout)
+            .connect_timeout(reach.timeout.min(Duration::from_secs(10)))
+            .redirect(reqwest::redirect::Policy::none());
+        if loopback(&reach.endpoint) {
+            builder = builder.no_proxy();
+        }
+        if reach.skip_tls {
+            builder = builder.tls_danger_accept_invalid_certs(true);
+        }
+        let http = builder.build().map_err(|e| failed(format!("No HTTP client: {}.", chain(&e))))?;
+        Ok(Api { http, reach, token: None, claims: Claims::default(), last_transaction: Arc::default() })
+    }
+
+    /// The same client with a session's token (with or without `Bearer`).
+    pub fn with_token(&self, token: &str) -> Api {
+        let token = token.strip_prefix("Bearer ").unwrap_or(token);
+        Api { token: Some(token.to_owned()), claims: Claims::read(token), ..self.clone() }
+    }
+
+    /// Base address.
+    pub fn endpoint(&self) -> &str {
+        &self.reach.endpoint
+    }
+
+    /// Account of the session.
+    pub fn account(&self) -> Result<&str> {
+        match self.claims.account.as_str() {
+            "" => Err(failed("No account targeted. Use 'target -c ACCOUNT'.")),
+            account => Ok(account),
+        }
+    }
+
+    /// Id of the last request, to be told when something was not found.
+    pub fn last_transaction(&self) -> String {
+        self.last_transaction.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends and reads; an answer outside 2xx is a failure.
+    pub async fn send(&self, call: Call) -> Result<Reply> {
+        let url = self.url(&call.path, &call.query)?;
+        let idempotent = call.method != Method::POST && call.method != Method::PATCH;
+        let prepare = || {
+            let mut request =
+                self.http.request(call.method.clone(), url.clone()).header("accept", "application/json");
+            if let Some(token) = &self.token {
+                request = request.bearer_auth(token);
+            }
+            for (name, value) in &call.headers {
+                request = request.header(*name, value);
+            }
+            match &call.body {
+                Body::None => request,
+                Body::Json(value) => request.json(value),
+                Body::Merge(value) => {
+                    request.header("content-type", "application/merge-patch+json").body(value.to_string())
+                }
+            }
+        };
+        let shown = if self.reach.trace.off() {
+            String::new()
+        } else {
+            match &call.body {
+                Body::None => String::new(),
+                Body::Json(value) | Body::Merge(value) => trace::body(&call.path, value),
+            }
+        };
+        self.attempt(prepare, &shown, idempotent).await
+    }
+
+    /// Sends a form to the token endpoint as the published command line's client.
+    pub async fn token(&self, fields: &[(&str, String)]) -> Result<Value> {
+        self.form("/identity/token", fields).await
+    }
+
+    /// Sends a form to a path of the token service.
+    pub async fn form(&self, path: &str, fields: &[(&str, String)]) -> Result<Value> {
+        let url = self.url(path, &[])?;
+        let prepare = || {
+            self.http
+                .post(url.clone())
+                .header("accept", "application/json")
+                // COMPAT: the published command line logs in as this public client; sessions depend on it.
+                .basic_auth("bx", Some("bx"))
+                .form(fields)
+        };
+        Ok(self.attempt(prepare, &trace::form(fields), false).await?.body)
+    }
+
+    async fn attempt(
+        &self,
+        prepare: impl Fn() -> reqwest::RequestBuilder,
+        shown: &str,
+        idempotent: bool,
+    ) -> Result<Reply> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let request = prepare()
+                .build()
+                .map_err(|e| failed(format!("The request cannot be built: {}.", chain(&e))))?;
+            let path = request.url().path().to_owned();
+            let title = format!("REQUEST {} {}", request.method(), request.url());
+            self.reach.trace.write(&title, &pairs(request.headers()), shown);
+            let response = self.http.execute(request).await.map_err(|e| self.unreachable(&e))?;
+            let status = response.status().as_u16();
+            let headers = response.headers().clone();
+            let text = response.bytes().await.map_err(|e| self.unreachable(&e))?;
+            let body: Value = serde_json::from_slice(&text).unwrap_or_default();
+            self.reach.trace.write(
+                &format!("RESPONSE {status}"),
+                &pairs(&headers),
+                &trace::body(&path, &body),
+            );
+            let header =
+                |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+            let transaction = header("transaction-id");
+            self.last_transaction.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&transaction);
+            if (200..300).contains(&status) {
+                if body.is_null() && !text.is_empty() {
+                    return Err(failed(format!(
+                        "{} does not answer like an API: not JSON.",
+                        self.reach.endpoint
+                    )));
+                }
+                let etag = Some(header("etag"))
+                    .filter(|e| !e.is_empty())
+                    .unwrap_or_else(|| cell(&body, "entity_tag"));
+                return Ok(Reply { body, etag });
+            }
+            // 429 and 503 were not acted on; the other failures may have been, so only what can be repeated is.
+            let again = matches!(status, 429 | 503) || (idempotent && matches!(status, 500 | 502 | 504));
+            if !again || tried >= TRIES {
+                return Err(Failure::Api(Box::new(ApiError::read(status, &transaction, &body))));
+            }
+            tokio::time::sleep(delay(&headers, tried)).await;
+        }
+    }
+
+    /// All pages of a list: every published way of pointing to the next page is followed by its cursor only, so that
+    /// no answer can send the token to another address.
+    pub async fn list(&self, call: Call, key: &str) -> Result<Vec<Value>> {
+        let mut items = Vec::new();
+        let mut call = call;
+        for _ in 0..PAGES {
+            let reply = self.send(call.clone()).await?;
+            let page = if key.is_empty() { &reply.body } else { &reply.body[key] };
+            items.extend(page.as_array().cloned().unwrap_or_default());
+            let Some((name, value)) = cursor(&reply.body) else { return Ok(items) };
+            let same = call.query.iter().any(|(n, v)| *n == name && *v == value);
+            if same {
+                return Ok(items);
+            }
+            call.query.retain(|(n, _)| *n != name);
+            call.query.push((name, value));
+        }
+        Err(failed("The list does not end."))
+    }
+
+    fn url(&self, path: &str, query: &[(String, String)]) -> Result<Url> {
+        let text = if path.starts_with("http://") || path.starts_with("https://") {
+            path.to_owned()
+        } else {
+            let moved = OVERRIDES
+                .iter()
+                .filter(|(_, prefixes)| prefixes.iter().any(|p| path.starts_with(p)))
+                .find_map(|(name, _)| std::env::var(name).ok().filter(|v| !v.is_empty()));
+            format!("{}{path}", moved.as_deref().unwrap_or(&self.reach.endpoint).trim_end_matches('/'))
+        };
+        let mut url = Url::parse(&text).map_err(|_| failed(format!("'{text}' is not an address.")))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let address = error.url().map_or(self.reach.endpoint.as_str(), Url::as_str);
+        let address = Url::parse(address).map(|u| u.origin().ascii_serialization()).unwrap_or_default();
+        if error.is_timeout() {
+            return failed(format!("{address} did not answer within {} s.", self.reach.timeout.as_secs()));
+        }
+        failed(format!("Cannot reach {address}: {}.", chain(error)))
+    }
+}
+
+/// One segment of a path.
+pub fn segment(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED).to_string()
+}
+
+/// True when the address is on this machine.
+pub fn loopback(address: &str) -> bool {
+    let Ok(url) = Url::parse(address) else { return false };
+    match url.host_str().map(|h| h.trim_matches(['[', ']'])) {
+        Some("localhost") => true,
+        Some(host) => host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        None => false,
+    }
+}
+
+fn cursor(body: &Value) -> Option<(String, String)> {
+    if let Some(start) = body["next"]["start"].as_str() {
+        return Some(("start".into(), start.into()));
+    }
+    let link =
+        [&body["next"]["href"], &body["next"], &body["next_url"]].into_iter().find_map(Value::as_str)?;
+    let Some((_, query)) = link.split_once('?') else {
+        // Our own lists give the bare cursor.
+        return (!link.is_empty() && !link.contains('/')).then(|| ("cursor".into(), link.into()));
+    };
+    let known = ["pagetoken", "start", "_start", "cursor", "offset"];
+    let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    known.iter().find_map(|k| pairs.iter().find(|(n, v)| n == k && !v.is_empty()).cloned())
+}
+
+fn delay(headers: &HeaderMap, tried: u32) -> Duration {
+    let asked = headers.get(RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
+    asked.map(Duration::from_secs).unwrap_or(Duration::from_millis(250 << tried)).min(LONGEST_WAIT)
+}
+
+fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers.iter().map(|(n, v)| (n.to_string(), v.to_str().unwrap_or_default().to_owned())).collect()
+}
+
+/// The innermost cause: the outer texts only repeat the address.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_published_paging_is_understood() {
+        let c = |v: Value| cursor(&v).map(|(n, v)| format!("{n}={v}")).unwrap_or_default();
+        assert_eq!(c(json!({"next": "https://h/v1/profiles?pagesize=1&pagetoken=a%2Bb"})), "pagetoken=a+b");
+        assert_eq!(c(json!({"next": {"href": "x", "start": "s"}})), "start=s");
+        assert_eq!(c(json!({"next_url": "/v2/resource_instances?limit=1&start=t"})), "start=t");
+        assert_eq!(c(json!({"next_url": null})), "");
+        assert_eq!(c(json!({"next": {"href": "https://h/v2/groups?limit=50&offset=50"}})), "offset=50");
+        assert_eq!(c(json!({"next_url": "/v2/accounts/a/users?limit=1&_start=IBMid-1"})), "_start=IBMid-1");
+        assert_eq!(c(json!({"events": [], "next": "b64cursor"})), "cursor=b64cursor");
+        assert_eq!(c(json!([1, 2])), "");
+    }
+
+    #[test]
+    fn claims_are_for_display_and_never_fail() {
+        let payload = json!({"iam_id": "iam-Profile-1", "sub_type": "Profile", "name": "p", "exp": 7,
+            "account": {"bss": "acc"}, "authn": {"iam_id": "IBMid-1"}});
+        let token = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(payload.to_string()));
+        let claims = Claims::read(&token);
+        assert_eq!((claims.account.as_str(), claims.user.as_str(), claims.expires), ("acc", "p", 7));
+        assert!(claims.profile && claims.behind == "IBMid-1");
+        assert_eq!(Claims::read("nonsense").account, "");
+        assert_eq!(Claims::read("a.!!.c").expires, 0);
+    }
+
+    #[test]
+    fn names_are_one_path_segment() {
+        assert_eq!(segment("crn:v1:a/b c"), "crn%3Av1%3Aa%2Fb%20c");
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        assert!(
+            loopback("http://127.0.0.1:2868") && loopback("http://[::1]:1") && loopback("https://localhost")
+        );
+        assert!(!loopback("http://10.0.0.1") && !loopback("http://localhost.example.com") && !loopback(""));
+    }
+}

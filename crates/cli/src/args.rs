@@ -1,0 +1,235 @@
+//! Grammar of the command line. The tree of commands is declared beside the commands; here are the root, the options of
+//! every level, what clap does not do by itself (`--flag=false`, `--flag true`), and how a wrong line is answered.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
+
+use crate::output::Format;
+use crate::{audit, completion, core, iam, ks, resource, sm};
+
+/// Flags that may be followed by their value as a word of its own.
+const BOOL_VALUE: &[&str] =
+    &["--force-delete", "--iam-credentials-reuse-apikey", "--private-cert-exclude-cn-from-sans", "--watch"];
+
+/// Command families of other versions.
+const ABSENT: &[&str] = &["ce", "code-engine", "is", "infrastructure-service", "kp", "key-protect"];
+
+/// The whole line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "avouch",
+    about = "Trusted profiles, access policies and secrets: the command line",
+    after_help = "Server commands: avouch server | dev | demo (each with --help)",
+    disable_version_flag = true,
+    subcommand_required = true,
+    infer_long_args = false
+)]
+pub struct Root {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Family,
+}
+
+/// Options of every level.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Form of the data on stdout
+    #[arg(long, global = true, value_enum, ignore_case = true, value_name = "FORMAT")]
+    pub output: Option<Format>,
+    /// No progress lines
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// `-f` of a family's commands.
+#[derive(Debug, Clone, Args)]
+pub struct Force {
+    /// Do not ask; fail where a name fits several objects
+    #[arg(short, long, global = true)]
+    pub force: bool,
+}
+
+/// First word.
+#[derive(Debug, Subcommand)]
+pub enum Family {
+    #[command(flatten)]
+    Core(core::Command),
+    /// Accounts and users
+    Account {
+        #[command(subcommand)]
+        command: core::account::Command,
+    },
+    /// Trusted profiles, service IDs, API keys, access groups, policies, roles
+    Iam {
+        #[command(flatten)]
+        force: Force,
+        #[command(subcommand)]
+        command: iam::Command,
+    },
+    /// Resource groups and service instances
+    Resource {
+        #[command(flatten)]
+        force: Force,
+        #[command(subcommand)]
+        command: resource::Command,
+    },
+    /// Kubernetes clusters whose service accounts are trusted
+    #[command(visible_alias = "kubernetes-service")]
+    Ks {
+        #[command(flatten)]
+        force: Force,
+        #[command(subcommand)]
+        command: ks::Command,
+    },
+    /// Secrets, their groups, versions and locks
+    #[command(visible_alias = "sm")]
+    SecretsManager(sm::Family),
+    /// The audit trail of the account
+    Audit(audit::Family),
+    /// Print completions for a shell
+    Completion(completion::Args),
+}
+
+/// A line that is answered by the grammar alone.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Text.
+    pub text: String,
+    /// 0 for help that was asked for, else 2.
+    pub code: u8,
+}
+
+/// The tree of commands.
+pub fn command() -> Command {
+    Root::command()
+}
+
+/// Reads a line; the first word is the program.
+pub fn parse(line: Vec<OsString>) -> Result<Root, Answer> {
+    let line = switches(line);
+    Root::try_parse_from(&line).map_err(|e| answer(&e, &line))
+}
+
+/// Every switch also takes `=true` and `=false`, some take the value as the next word.
+fn switches(line: Vec<OsString>) -> Vec<OsString> {
+    let levels = levels(&line, "");
+    let is_switch = |word: &str| {
+        word.strip_prefix("--").is_some_and(|long| {
+            let all = levels.iter().flat_map(|(_, level)| level.get_arguments());
+            all.filter(|a| a.get_long() == Some(long)).any(|a| matches!(a.get_action(), ArgAction::SetTrue))
+        })
+    };
+    let mut plain: Vec<OsString> = Vec::with_capacity(line.len());
+    for word in line {
+        let text = word.to_str().unwrap_or_default();
+        let value =
+            |t: &str| ["true", "false"].iter().find(|v| t.eq_ignore_ascii_case(v)).map(|v| *v == "true");
+        let attached = text.split_once('=').filter(|(flag, _)| is_switch(flag));
+        let before = plain.last().and_then(|w| w.to_str()).filter(|w| BOOL_VALUE.contains(w));
+        match (attached.and_then(|(flag, v)| Some((flag, value(v)?))), before.and_then(|_| value(text))) {
+            (Some((flag, true)), _) => plain.push(flag.into()),
+            (Some((_, false)), _) | (None, Some(true)) => {}
+            (None, Some(false)) => {
+                plain.pop();
+            }
+            (None, None) => plain.push(word),
+        }
+    }
+    plain
+}
+
+fn answer(error: &clap::Error, line: &[OsString]) -> Answer {
+    let bare = line.len() <= 1;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Answer { text: error.to_string(), code: 0 },
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand if bare => {
+            Answer { text: command().render_help().to_string(), code: 0 }
+        }
+        ErrorKind::InvalidSubcommand => Answer { text: unknown_command(error, line), code: 2 },
+        _ => {
+            let text = error.to_string();
+            let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+            Answer { text: format!("Incorrect Usage\n{text}\n"), code: 2 }
+        }
+    }
+}
+
+fn unknown_command(error: &clap::Error, line: &[OsString]) -> String {
+    let word = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(word)) => word.clone(),
+        _ => String::new(),
+    };
+    let Some((path, level)) = levels(line, &word).pop() else { return String::new() };
+    let mut text = format!("Incorrect Usage\n'{path} {word}' is not a command.\n");
+    if path == "avouch" && ABSENT.contains(&word.as_str()) {
+        text.push_str("This command family is not part of this version.\n");
+        return text;
+    }
+    let near = nearest(&word, level.get_subcommands().filter(|c| !c.is_hide_set()).map(Command::get_name));
+    if !near.is_empty() {
+        text.push_str("Did you mean:\n");
+        for name in near {
+            let _ = writeln!(text, "  {path} {name}");
+        }
+    }
+    let _ = writeln!(text, "See '{path} --help'.");
+    text
+}
+
+/// The levels that the line goes through, with their paths, up to the word `until`.
+fn levels(line: &[OsString], until: &str) -> Vec<(String, Command)> {
+    let root = command();
+    let mut levels = vec![(root.get_name().to_owned(), root)];
+    for word in line.iter().skip(1).filter_map(|w| w.to_str()) {
+        if word == until {
+            break;
+        }
+        let next = levels.last().and_then(|(path, level)| {
+            let next = level.find_subcommand(word)?;
+            Some((format!("{path} {}", next.get_name()), next.clone()))
+        });
+        levels.extend(next);
+    }
+    levels
+}
+
+/// Up to five names by edit distance, those that begin alike first.
+fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let limit = (word.len() / 3).max(2);
+    let mut scored: Vec<(usize, &str)> = names
+        .filter_map(|name| {
+            let distance = edit_distance(word, name);
+            let begins = word.len() >= 3 && (name.starts_with(word) || word.starts_with(name));
+            (begins || distance <= limit).then_some((if begins { 0 } else { distance }, name))
+        })
+        .collect();
+    scored.sort_unstable();
+    scored.into_iter().take(5).map(|(_, name)| name.to_owned()).collect()
+}
+
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, cb) in row.iter_mut().skip(1).zip(&b) {
+            let best = (diagonal + usize::from(ca != *cb)).min(left + 1).min(*cell + 1);
+            diagonal = *cell;
+            *cell = best;
+            left = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,118 @@
+//! `account`: the account of the session and its users.
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::api::{Api, Call, segment};
+use crate::failure::Result;
+use crate::output::cell;
+use crate::select;
+use crate::session::Session;
+use crate::state::Named;
+
+/// Commands of `account`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the targeted account
+    Show,
+    /// List the accounts of the caller
+    List,
+    /// List the users of the account
+    Users,
+    /// Add a user to the account
+    UserAdd {
+        /// E-mail address
+        email: String,
+        #[arg(long, value_name = "NAME", default_value = "")]
+        first_name: String,
+        #[arg(long, value_name = "NAME", default_value = "")]
+        last_name: String,
+    },
+}
+
+/// Runs a command of `account`.
+pub async fn run(s: &mut Session, command: Command) -> Result<()> {
+    let api = s.api().await?;
+    match command {
+        Command::Show => {
+            let id = api.account()?.to_owned();
+            s.out.progress("Retrieving account");
+            let all = accounts(&api).await?;
+            let found = all.into_iter().filter(|a| a["id"] == id.as_str()).collect();
+            let account = select::one(&api, "account", &id, found, select::Several::Fail)?;
+            let rows = [
+                ("Account Name", cell(&account, "name")),
+                ("Account ID", cell(&account, "id")),
+                ("Account Status", cell(&account, "state")),
+                ("Account Owner", cell(&account, "owner_iam_id")),
+                ("Created", cell(&account, "created_at")),
+            ];
+            s.out.object(&account, &rows)
+        }
+        Command::List => {
+            s.out.progress("Retrieving accounts");
+            let all = accounts(&api).await?;
+            s.out.list(&all, "No accounts found.", &["Account ID", "Name", "State", "Owner"], |a| {
+                ["id", "name", "state", "owner_iam_id"].map(|k| cell(a, k)).to_vec()
+            })
+        }
+        Command::Users => {
+            s.out.progress("Listing users of the account");
+            let all = users(&api).await?;
+            s.out.list(
+                &all,
+                "No users found.",
+                &["User ID", "IAM ID", "State", "First Name", "Last Name"],
+                |u| ["user_id", "iam_id", "state", "firstname", "lastname"].map(|k| cell(u, k)).to_vec(),
+            )
+        }
+        Command::UserAdd { email, first_name, last_name } => {
+            s.out.progress(format!("Adding user {email}"));
+            let body = json!({
+                "email": email, "account_id": api.account()?, "first_name": first_name, "last_name": last_name,
+            });
+            let user = api.send(Call::post("/avouch/v1/users").json(body)).await?.body;
+            s.out.object(&user, &[("User ID", cell(&user, "user_id")), ("IAM ID", cell(&user, "iam_id"))])
+        }
+    }
+}
+
+async fn accounts(api: &Api) -> Result<Vec<Value>> {
+    api.list(Call::get("/avouch/v1/accounts"), "accounts").await
+}
+
+/// The users of the session's account.
+pub async fn users(api: &Api) -> Result<Vec<Value>> {
+    let path = format!("/v2/accounts/{}/users", segment(api.account()?));
+    api.list(Call::get(path).query("limit", "100"), "resources").await
+}
+
+/// The IAM id of a user, by e-mail or IAM id.
+pub async fn user_iam_id(api: &Api, user: &str) -> Result<String> {
+    if user.starts_with("IBMid-") {
+        return Ok(user.to_owned());
+    }
+    let all = users(api).await?;
+    let mut found = select::named(&all, "user_id", user, true);
+    if found.is_empty() {
+        found = select::named(&all, "email", user, true);
+    }
+    Ok(cell(&select::one(api, "user", user, found, select::Several::Ask)?, "iam_id"))
+}
+
+/// Account of the session; without a name if it may not be read.
+pub async fn own(api: &Api) -> Named {
+    let id = api.claims.account.clone();
+    let all = accounts(api).await.unwrap_or_default();
+    let name = all.iter().find(|a| a["id"] == id.as_str()).map(|a| cell(a, "name")).unwrap_or_default();
+    Named { guid: id, name }
+}
+
+/// Id of an account, by id or name.
+pub async fn find(api: &Api, wanted: &str) -> Result<String> {
+    if avouch_wire::AccountId::parse(wanted).is_ok() {
+        return Ok(wanted.to_owned());
+    }
+    let found = select::named(&accounts(api).await?, "name", wanted, false);
+    Ok(cell(&select::one(api, "account", wanted, found, select::Several::Ask)?, "id"))
+}

@@ -1,0 +1,208 @@
+//! Address, settings, plug-ins, version: what needs no login.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use crate::failure::{Result, failed, usage};
+use crate::session::Session;
+
+/// Region of a deployment that was not told another one.
+const DEFAULT_REGION: &str = "us-south";
+/// Command families that are plug-ins elsewhere.
+const PLUGINS: &[&str] = &["container-service", "secrets-manager"];
+
+/// Arguments of `api`.
+#[derive(Debug, Args)]
+pub struct Api {
+    /// Base address of the server
+    endpoint: Option<String>,
+    /// Forget the address
+    #[arg(long, conflicts_with = "endpoint")]
+    unset: bool,
+    /// Do not check the server's certificate
+    #[arg(long)]
+    skip_ssl_validation: bool,
+    /// Private endpoint (the same here)
+    #[arg(long)]
+    vpc: bool,
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Config {
+    /// Seconds that a request may take
+    #[arg(long, value_name = "SECONDS")]
+    http_timeout: Option<u64>,
+    /// Log HTTP: true, false or a file
+    #[arg(long, value_name = "BOOL|FILE")]
+    trace: Option<String>,
+    /// Kept for scripts; output has no colours
+    #[arg(long, value_name = "BOOL")]
+    color: Option<String>,
+    /// Kept for scripts; texts are English
+    #[arg(long, value_name = "LOCALE")]
+    locale: Option<String>,
+    /// Kept for scripts; nothing is asked for new versions
+    #[arg(long, value_name = "BOOL")]
+    check_version: Option<String>,
+    /// Show all settings
+    #[arg(long)]
+    list: bool,
+}
+
+/// Commands of `plugin`.
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    /// List the built-in plug-ins
+    List,
+    /// Succeeds: plug-ins are built in
+    Install { names: Vec<String> },
+    /// Succeeds: plug-ins are built in
+    Update { names: Vec<String> },
+    /// Succeeds: plug-ins are built in
+    Uninstall { names: Vec<String> },
+}
+
+/// The address without trailing slashes; `https` unless said otherwise.
+pub fn address(text: &str) -> Result<String> {
+    let bad = || usage(format!("'{text}' is not an address of a server."));
+    let text = text.strip_suffix("://").map_or(Ok(text), |_| Err(bad()))?.trim_end_matches('/');
+    let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let good = reqwest::Url::parse(&text).is_ok_and(|u| {
+        matches!(u.scheme(), "http" | "https")
+            && u.has_host()
+            && u.query().is_none()
+            && u.username().is_empty()
+    });
+    if good { Ok(text) } else { Err(bad()) }
+}
+
+/// Runs `api`.
+pub async fn api(s: &mut Session, args: Api) -> Result<()> {
+    if args.unset {
+        s.state.forget_session();
+        s.state.config.endpoint.clear();
+        s.state.config.skip_tls = false;
+        s.state.save()?;
+        s.out.ok();
+        return Ok(());
+    }
+    let Some(endpoint) = args.endpoint else {
+        let endpoint = s.endpoint();
+        let shown = json!({"api_endpoint": endpoint});
+        return if s.out.table() {
+            s.out.line(&format!("API endpoint: {endpoint}"))
+        } else {
+            s.out.data(&shown)
+        };
+    };
+    let endpoint = address(&endpoint)?;
+    if endpoint != s.state.config.endpoint {
+        // A session's token must not go to another server.
+        s.state.forget_session();
+    }
+    s.state.config.skip_tls = args.skip_ssl_validation;
+    s.out.progress(format!("Setting API endpoint to {endpoint}"));
+    let reached = s
+        .anonymous(&endpoint)?
+        .send(crate::api::Call::get("/identity/.well-known/openid-configuration"))
+        .await;
+    reached.map_err(|e| failed(format!("{endpoint} is not a server of this kind.\n{}", e.text())))?;
+    s.state.config.endpoint = endpoint;
+    s.state.save()?;
+    s.out.ok();
+    s.out.line(&format!("API endpoint: {}", s.state.config.endpoint))
+}
+
+/// Runs `config`.
+pub fn config(s: &mut Session, args: Config) -> Result<()> {
+    let c = &mut s.state.config;
+    if let Some(seconds) = args.http_timeout {
+        c.http_timeout = seconds;
+    }
+    for (value, field) in [
+        (args.trace, &mut c.trace),
+        (args.color, &mut c.color),
+        (args.locale, &mut c.locale),
+        (args.check_version, &mut c.check_version),
+    ] {
+        if let Some(value) = value {
+            *field = value;
+        }
+    }
+    if args.list {
+        let c = &s.state.config;
+        let shown = json!({"http-timeout": c.http_timeout, "trace": c.trace, "color": c.color, "locale": c.locale,
+            "check-version": c.check_version});
+        let rows = [
+            ("HTTPTimeout", c.http_timeout.to_string()),
+            ("Trace", c.trace.clone()),
+            ("Color", c.color.clone()),
+            ("Locale", c.locale.clone()),
+            ("CheckVersion", c.check_version.clone()),
+        ];
+        return s.out.object(&shown, &rows);
+    }
+    s.state.save()?;
+    s.out.ok();
+    Ok(())
+}
+
+/// Runs `plugin`.
+pub fn plugin(s: &Session, command: &Plugin) -> Result<()> {
+    match command {
+        Plugin::List => {
+            let version = env!("CARGO_PKG_VERSION");
+            let all: Vec<_> = PLUGINS
+                .iter()
+                .map(|n| json!({"Name": n, "Version": version, "Status": "built in"}))
+                .collect();
+            s.out.list(&all, "", &["Plug-in", "Version", "Status"], |p| {
+                ["Name", "Version", "Status"].map(|k| crate::output::cell(p, k)).to_vec()
+            })
+        }
+        Plugin::Install { names } | Plugin::Update { names } | Plugin::Uninstall { names } => {
+            s.out.note(format!("Plug-ins are built in: nothing to do for {}.", names.join(", ")));
+            s.out.ok();
+            Ok(())
+        }
+    }
+}
+
+/// Runs `regions`: a deployment has one region.
+pub fn regions(s: &Session) -> Result<()> {
+    let name = match s.state.config.region.as_str() {
+        "" => DEFAULT_REGION,
+        region => region,
+    };
+    let all = [json!({"Id": name, "Name": name})];
+    s.out.list(&all, "", &["Name", "Display name"], |r| {
+        vec![crate::output::cell(r, "Id"), crate::output::cell(r, "Name")]
+    })
+}
+
+/// Runs `version`.
+pub fn version(s: &Session) -> Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    if s.out.table() {
+        s.out.line(&format!("avouch {version}"))
+    } else {
+        s.out.data(&json!({"version": version}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn addresses_are_normal() {
+        assert_eq!(address("http://127.0.0.1:2868/").unwrap(), "http://127.0.0.1:2868");
+        assert_eq!(address("avouch.example.com").unwrap(), "https://avouch.example.com");
+        for bad in ["ftp://x", "http://", "http://u:p@h", "http://h?x=1"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Why a command did not do what it was asked to, and how that is told: exit code 1 for what the service or the
+//! session refused, 2 for a command line that cannot be understood.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// Result of everything in this crate.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line is wrong: exit 2.
+    Usage(String),
+    /// Anything else that went wrong: exit 1.
+    Failed(String),
+    /// A service answered with an error: exit 1.
+    Api(Box<ApiError>),
+    /// The user said no to a question: exit 0, nothing was changed.
+    Cancelled,
+}
+
+/// An error that a service answered with.
+#[derive(Debug, Default, Clone)]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: u16,
+    /// Machine code of the service; empty if it gave none.
+    pub code: String,
+    /// Text of the service.
+    pub message: String,
+    /// More of it; empty if there is none.
+    pub details: String,
+    /// Id by which the request can be found in the audit trail.
+    pub transaction: String,
+}
+
+impl ApiError {
+    /// Reads the four published error shapes, in the order in which the published SDKs do.
+    pub fn read(status: u16, transaction: &str, body: &Value) -> Self {
+        let text = |v: &Value| match v {
+            Value::String(s) => s.clone(),
+            _ => String::new(),
+        };
+        let first = &body["errors"][0];
+        let pick = |candidates: &[&Value]| {
+            candidates.iter().map(|v| text(v)).find(|s| !s.is_empty()).unwrap_or_default()
+        };
+        let mut message = pick(&[
+            &first["message"],
+            &body["error"],
+            &body["message"],
+            &body["errorMessage"],
+            &body["error_description"],
+        ]);
+        if message.is_empty() {
+            message = format!("The server answered with HTTP status {status}.");
+        }
+        let transaction = if transaction.is_empty() {
+            pick(&[&body["trace"], &body["transaction_id"], &body["context"]["requestId"]])
+        } else {
+            transaction.to_owned()
+        };
+        Self {
+            status,
+            code: pick(&[&first["message_code"], &first["code"], &body["errorCode"], &body["error_code"]]),
+            details: pick(&[&first["details"], &body["errorDetails"], &body["details"]]),
+            message,
+            transaction,
+        }
+    }
+
+    fn render(&self) -> String {
+        let mut out = self.message.clone();
+        if !self.details.is_empty() && self.details != self.message {
+            let _ = write!(out, "\n{}", self.details);
+        }
+        out.push('\n');
+        if !self.code.is_empty() {
+            let _ = write!(out, "Code: {}, ", self.code);
+        }
+        let _ = write!(out, "HTTP status: {}", self.status);
+        if !self.transaction.is_empty() {
+            let _ = write!(out, ", transaction ID: {}", self.transaction);
+        }
+        out
+    }
+}
+
+impl Failure {
+    /// The text under `FAILED` or `Incorrect Usage`.
+    pub fn text(&self) -> String {
+        match self {
+            Failure::Usage(text) | Failure::Failed(text) => text.clone(),
+            Failure::Api(e) => e.render(),
+            Failure::Cancelled => "Cancelled".into(),
+        }
+    }
+
+    /// The HTTP status, when a service said no.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Failure::Api(e) => Some(e.status),
+            _ => None,
+        }
+    }
+
+    /// The machine code, when a service said no.
+    pub fn code(&self) -> &str {
+        match self {
+            Failure::Api(e) => &e.code,
+            _ => "",
+        }
+    }
+}
+
+/// Exit 1 with this text.
+pub fn failed(text: impl Into<String>) -> Failure {
+    Failure::Failed(text.into())
+}
+
+/// Exit 2 with this text.
+pub fn usage(text: impl Into<String>) -> Failure {
+    Failure::Usage(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_published_error_shape_is_read() {
+        let identity = json!({"status_code": 404, "trace": "t1", "errors": [{"code": "not_found",
+            "message_code": "BXNIM0102E", "message": "Unable to find Object.", "details": "Object Type: 'Profile'"}]});
+        let e = ApiError::read(404, "", &identity);
+        assert_eq!((e.code.as_str(), e.transaction.as_str()), ("BXNIM0102E", "t1"));
+        assert_eq!(
+            Failure::Api(Box::new(e)).text(),
+            "Unable to find Object.\nObject Type: 'Profile'\nCode: BXNIM0102E, HTTP status: 404, transaction ID: t1"
+        );
+        let token = json!({"errorCode": "BXNIM0398E", "errorMessage": "Not eligible.", "context": {"requestId": "r"}});
+        let e = ApiError::read(400, "", &token);
+        assert_eq!((e.message.as_str(), e.transaction.as_str()), ("Not eligible.", "r"));
+        let controller =
+            json!({"message": "gone", "error_code": "RC-Gone", "details": "", "transaction_id": "x"});
+        assert_eq!(ApiError::read(410, "h", &controller).code, "RC-Gone");
+        assert_eq!(ApiError::read(410, "h", &controller).transaction, "h");
+        assert!(ApiError::read(502, "", &Value::Null).message.contains("502"));
+    }
+}

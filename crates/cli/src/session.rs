@@ -1,0 +1,140 @@
+//! What every command starts from: the state file, the wanted output, and a client with a live token. A session of an
+//! API key is prolonged silently; other sessions end and say so.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::api::{Api, Claims, Reach};
+use crate::failure::{Result, failed};
+use crate::output::{Out, cell};
+use crate::state::{State, Tokens};
+use crate::trace::Trace;
+
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:2868";
+const DEFAULT_TIMEOUT: u64 = 60;
+/// A token that lives shorter than this is renewed first.
+const MARGIN: i64 = 30;
+
+/// Context of a command.
+pub struct Session {
+    /// Where words and data go.
+    pub out: Out,
+    /// The state file.
+    pub state: State,
+    /// `-f` was given.
+    pub force: bool,
+}
+
+impl Session {
+    /// The address that commands use.
+    pub fn endpoint(&self) -> String {
+        match self.state.config.endpoint.as_str() {
+            "" => {
+                env("AVOUCH_URL").unwrap_or_else(|| DEFAULT_ENDPOINT.into()).trim_end_matches('/').to_owned()
+            }
+            endpoint => endpoint.to_owned(),
+        }
+    }
+
+    /// A client without a token.
+    pub fn anonymous(&self, endpoint: &str) -> Result<Api> {
+        let config = &self.state.config;
+        let timeout = match env("IBMCLOUD_HTTP_TIMEOUT") {
+            Some(text) => {
+                text.parse().map_err(|_| failed("IBMCLOUD_HTTP_TIMEOUT is not a number of seconds."))?
+            }
+            None => config.http_timeout,
+        };
+        let timeout = if timeout == 0 { DEFAULT_TIMEOUT } else { timeout };
+        Api::new(Reach {
+            endpoint: endpoint.to_owned(),
+            skip_tls: config.skip_tls,
+            timeout: Duration::from_secs(timeout),
+            trace: Trace::parse(&env("IBMCLOUD_TRACE").unwrap_or_else(|| config.trace.clone())),
+        })
+    }
+
+    /// A client with the session's token, renewed if need be.
+    pub async fn api(&mut self) -> Result<Api> {
+        let tokens = self.state.config.tokens.clone();
+        if tokens.access.is_empty() {
+            return Err(failed("Not logged in. Use 'login' first."));
+        }
+        let anonymous = self.anonymous(&self.endpoint())?;
+        let api = anonymous.with_token(&tokens.access);
+        let api = if api.claims.expires - now() > MARGIN {
+            api
+        } else {
+            self.renew(&anonymous, &tokens, None).await?
+        };
+        self.out.user.clone_from(&api.claims.user);
+        Ok(api)
+    }
+
+    /// Takes a new token by the refresh token, for another account if one is given.
+    pub async fn renew(&mut self, anonymous: &Api, tokens: &Tokens, account: Option<&str>) -> Result<Api> {
+        if tokens.refresh.is_empty() {
+            return Err(failed("Session expired. Log in again."));
+        }
+        let mut form =
+            vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", tokens.refresh.clone())];
+        if let Some(account) = account {
+            form.push(("account", account.to_owned()));
+        }
+        let answer = anonymous.token(&form).await.map_err(|e| match e.code() {
+            "BXNIM0407E" | "BXNIM0408E" | "BXNIM0439E" => failed("Session expired. Log in again."),
+            _ => e,
+        })?;
+        self.keep(&answer)?;
+        Ok(anonymous.with_token(&self.state.config.tokens.access))
+    }
+
+    /// Keeps the tokens of an answer of the token endpoint.
+    pub fn keep(&mut self, answer: &Value) -> Result<()> {
+        self.state.config.tokens = tokens_of(answer)?;
+        self.state.save()
+    }
+
+    /// Claims of the kept token.
+    pub fn claims(&self) -> Claims {
+        Claims::read(&self.state.config.tokens.access)
+    }
+}
+
+/// The tokens in an answer of the token endpoint.
+pub fn tokens_of(answer: &Value) -> Result<Tokens> {
+    let access = cell(answer, "access_token");
+    if access.is_empty() {
+        return Err(failed("The server answered without a token."));
+    }
+    // COMPAT: this literal stands where a session has no refresh token.
+    let refresh = Some(cell(answer, "refresh_token")).filter(|r| r != "not_supported").unwrap_or_default();
+    Ok(Tokens { access: format!("Bearer {access}"), refresh })
+}
+
+/// A variable that is set and not empty.
+pub fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.is_empty())
+}
+
+/// Epoch seconds.
+#[allow(clippy::disallowed_methods)] // the command line has no server context; it only looks whether its token is old
+pub fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.ok().and_then(|d| i64::try_from(d.as_secs()).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn unsupported_refresh_tokens_are_none() {
+        let t = tokens_of(&json!({"access_token": "a", "refresh_token": "not_supported"})).unwrap();
+        assert_eq!((t.access.as_str(), t.refresh.as_str()), ("Bearer a", ""));
+        assert!(tokens_of(&json!({})).is_err());
+    }
+}

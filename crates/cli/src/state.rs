@@ -1,0 +1,211 @@
+//! What is kept between two commands: address, session, targets. One file, readable by its owner only, because it
+//! holds the session's tokens. Refuses to be written anywhere but next to its temporary file, by rename, so that a
+//! crash leaves the old or the new state and never half of one.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::failure::{Result, failed};
+
+/// Something with an id and a name that commands aim at.
+#[derive(Serialize, Deserialize, Default, Clone, PartialEq, Eq, Debug)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Named {
+    /// Id.
+    #[serde(rename = "GUID")]
+    pub guid: String,
+    /// Name.
+    pub name: String,
+}
+
+/// The tokens of a session. No `Debug`: they are secret.
+#[derive(Serialize, Deserialize, Default, Clone)]
+#[serde(default)]
+pub struct Tokens {
+    /// `Bearer …`; empty when nobody is logged in.
+    #[serde(rename = "IAMToken")]
+    pub access: String,
+    /// Empty when the session cannot be prolonged.
+    #[serde(rename = "IAMRefreshToken")]
+    pub refresh: String,
+}
+
+/// Content of the state file. No `Debug`: it holds tokens.
+#[derive(Serialize, Deserialize, Default, Clone)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Config {
+    /// Base address of the server.
+    #[serde(rename = "APIEndpoint")]
+    pub endpoint: String,
+    /// Targeted region.
+    pub region: String,
+    /// The session.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// Targeted account.
+    pub account: Named,
+    /// Targeted resource group.
+    pub resource_group: Named,
+    /// The session from before a trusted profile was assumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original: Option<Tokens>,
+    /// Certificates of the server are not checked.
+    #[serde(rename = "SSLDisabled")]
+    pub skip_tls: bool,
+    /// Seconds; 0 = default.
+    #[serde(rename = "HTTPTimeout")]
+    pub http_timeout: u64,
+    /// `true`, `false` or a file.
+    pub trace: String,
+    /// `true` or `false`.
+    pub color: String,
+    /// Language of messages; kept, not used.
+    pub locale: String,
+    /// `true` or `false`; kept, not used.
+    pub check_version: String,
+    /// Whatever another program keeps here.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The state file and its content.
+pub struct State {
+    dir: PathBuf,
+    /// Content.
+    pub config: Config,
+}
+
+impl State {
+    /// Reads the state below `home`; a missing file is an empty state.
+    pub fn open(home: &Path) -> Result<State> {
+        let dir = home.join(".bluemix");
+        let config = read(&dir.join("config.json"))?.unwrap_or_default();
+        Ok(State { dir, config })
+    }
+
+    /// Writes the state.
+    pub fn save(&self) -> Result<()> {
+        write(&self.dir, "config.json", &self.config)
+    }
+
+    /// Ends the session; address and settings stay.
+    pub fn forget_session(&mut self) {
+        self.config.tokens = Tokens::default();
+        self.config.original = None;
+        self.config.account = Named::default();
+        self.config.resource_group = Named::default();
+    }
+
+    /// Reads what a built-in plug-in keeps.
+    pub fn plugin(&self, name: &str) -> Result<Map<String, Value>> {
+        Ok(read(&self.plugin_dir(name).join("config.json"))?.unwrap_or_default())
+    }
+
+    /// Writes what a built-in plug-in keeps.
+    pub fn save_plugin(&self, name: &str, values: &Map<String, Value>) -> Result<()> {
+        write(&self.plugin_dir(name), "config.json", values)
+    }
+
+    fn plugin_dir(&self, name: &str) -> PathBuf {
+        self.dir.join("plugins").join(name)
+    }
+}
+
+/// Where the state lives: `IBMCLOUD_HOME`, else the home folder.
+pub fn home() -> Result<PathBuf> {
+    ["IBMCLOUD_HOME", "HOME"]
+        .iter()
+        .filter_map(std::env::var_os)
+        .find(|v| !v.is_empty())
+        .map(PathBuf::from)
+        .ok_or_else(|| failed("No home folder. Set IBMCLOUD_HOME."))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(format!("Cannot read {}: {e}.", path.display()))),
+    };
+    // The parser's own text could quote a token.
+    serde_json::from_slice(&text).map(Some).map_err(|e| {
+        failed(format!("{} is damaged at line {}. Remove it and log in again.", path.display(), e.line()))
+    })
+}
+
+fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> Result<()> {
+    let path = dir.join(name);
+    let text =
+        serde_json::to_vec_pretty(value).map_err(|_| failed("The state cannot be written as JSON."))?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .and_then(|()| private_file(&path, &text))
+        .map_err(|e| failed(format!("Cannot write {}: {e}.", path.display())))
+}
+
+/// Writes a file that only its owner may read, replacing what was there in one step.
+pub fn private_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let _ = fs::remove_file(&temporary);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    let done =
+        file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn state_is_private_and_keeps_what_it_does_not_know() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join(".bluemix");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("config.json"), r#"{"APIEndpoint":"http://a","Strange":{"x":1}}"#).unwrap();
+        let mut state = State::open(home.path()).unwrap();
+        assert_eq!(state.config.endpoint, "http://a");
+        state.config.tokens.access = "Bearer x".into();
+        state.save().unwrap();
+        let mode = fs::metadata(dir.join("config.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let text = fs::read_to_string(dir.join("config.json")).unwrap();
+        assert!(text.contains("Strange") && text.contains("IAMToken"), "{text}");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn damaged_state_is_refused_without_quoting_it() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join(".bluemix");
+        fs::create_dir(&dir).unwrap();
+        fs::write(dir.join("config.json"), r#"{"IAMToken": SECRET}"#).unwrap();
+        let e = State::open(home.path()).err().unwrap().text();
+        assert!(e.contains("damaged") && !e.contains("SECRET"), "{e}");
+    }
+
+    #[test]
+    fn logout_keeps_the_address() {
+        let home = tempfile::tempdir().unwrap();
+        let mut state = State::open(home.path()).unwrap();
+        state.config.endpoint = "http://a".into();
+        state.config.tokens.refresh = "r".into();
+        state.forget_session();
+        assert_eq!((state.config.endpoint.as_str(), state.config.tokens.refresh.as_str()), ("http://a", ""));
+    }
+}
