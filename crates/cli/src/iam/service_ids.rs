@@ -115,7 +115,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         }
         Command::ServiceIdDelete(one) => {
             confirm(s.force, &format!("Really delete service ID '{}'?", one.service_id))?;
-            change(s, "Deleting", &one, |path| Call::delete(path)).await
+            change(s, "Deleting", &one, Call::delete).await
         }
         Command::ServiceIdLock(one) => {
             confirm(s.force, &format!("Really lock service ID '{}'?", one.service_id))?;

@@ -64,7 +64,8 @@ fn parse(text: &str, context: Option<&str>, dir: &Path) -> Result<Access> {
         ));
     }
     let server = cell(&cluster, "server").trim_end_matches('/').to_owned();
-    if !server.starts_with("https://") && !(server.starts_with("http://") && loopback(&server)) {
+    let checked = server.starts_with("https://") || (server.starts_with("http://") && loopback(&server));
+    if !checked {
         return Err(failed("The kubeconfig's server has no https address."));
     }
     let ca = material(&cluster, "certificate-authority", dir)?;
