@@ -45,8 +45,10 @@ north = api_server("north", DEFAULT_ISSUER)
 
 
 @pytest.fixture(scope="session")
-def avouch():
-    with AvouchServer(AVOUCH_FETCH_ALLOW="127.0.0.0/8") as server:
+def avouch(east):
+    # Token files are named in the server's own settings, never by a registration.
+    reviewer = f"{east.url}={east.reviewer_token_file}"
+    with AvouchServer(AVOUCH_FETCH_ALLOW="127.0.0.0/8", AVOUCH_FETCH_TOKEN_FILES=reviewer) as server:
         yield server
 
 
