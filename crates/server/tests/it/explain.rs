@@ -1,0 +1,100 @@
+//! The main job and its explanations: trusted and untrusted pods, liveness, the policy that holds at once.
+
+use avouch_testkit::{TestApp, TestResponse};
+use serde_json::json;
+
+use crate::world::{PAYLOAD, World};
+
+const CR: &str = "urn:ibm:params:oauth:grant-type:cr-token";
+
+async fn exchange(t: &TestApp, w: &World, sa: &str) -> TestResponse {
+    let token = w.issuer.token("ns", sa, "pod-0", t.now().secs());
+    t.anon()
+        .form("/identity/token", &[("grant_type", CR), ("cr_token", &token), ("profile_id", w.get("profile"))])
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_pod_reads_what_the_policy_allows_and_no_longer_than_that() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let w = World::build(&t, &admin).await;
+    let secret = format!("/secrets-manager/{}/api/v2/secrets/{}", w.get("instance"), w.get("secret"));
+    let issued = exchange(&t, &w, "sa").await;
+    assert_eq!(issued.status, 200, "{}", issued.text);
+    let pod = t.bearer(issued.body["access_token"].as_str().unwrap());
+    assert_eq!(pod.get(&secret).await.status, 403);
+    let policy = t
+        .grant(
+            &admin,
+            &format!("iam-{}", w.get("profile")),
+            "crn:v1:bluemix:public:secrets-manager::::serviceRole:SecretsReader",
+            json!([
+                {"key": "accountId", "operator": "stringEquals", "value": t.account()},
+                {"key": "serviceName", "operator": "stringEquals", "value": "secrets-manager"},
+                {"key": "serviceInstance", "operator": "stringEquals", "value": w.get("instance")}
+            ]),
+        )
+        .await;
+    // The next request obeys.
+    let read = pod.get(&secret).await;
+    assert_eq!((read.status, read.body["payload"].as_str()), (200, Some(PAYLOAD)));
+    // Both events name the profile as initiator and the pod behind it.
+    for action in ["iam-identity.computeresource-token.login", "secrets-manager.secret.read"] {
+        let events = t.events(&[("action", action), ("outcome", "success")]).await;
+        let event = &events[0];
+        assert_eq!(event["initiator"]["id"], format!("iam-{}", w.get("profile")), "{action}");
+        assert_eq!(event["initiator"]["authnId"], format!("crn-{}", w.get("cluster_crn")), "{action}");
+        assert_eq!(event["initiator"]["authnName"], "one:ns:sa:pod-0", "{action}");
+    }
+    assert_eq!(t.events(&[("correlation_id", read.header("transaction-id"))]).await.len(), 1);
+    assert_eq!(admin.delete(&format!("/v2/policies/{policy}")).await.status, 204);
+    assert_eq!(pod.get(&secret).await.status, 403);
+    // Removing the link stops the next exchange, deleting the profile the tokens that are out.
+    assert_eq!(admin.delete(&format!("/v1/profiles/{}/links/{}", w.get("profile"), w.get("link"))).await.status, 204);
+    let refused = exchange(&t, &w, "sa").await;
+    assert_eq!((refused.status, refused.body["errorCode"].as_str()), (400, Some("BXNIM0398E")));
+    assert_eq!(admin.delete(&format!("/v1/profiles/{}", w.get("profile"))).await.status, 204);
+    assert_eq!(pod.get(&secret).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_explained_to_the_owner_and_to_nobody_else() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let w = World::build(&t, &admin).await;
+    let refused = exchange(&t, &w, "stranger").await;
+    assert_eq!(refused.status, 400);
+    assert!(!refused.text.contains("ClaimRule-") && !refused.text.contains("Link-"), "{}", refused.text);
+    let question = json!({"transaction_id": refused.header("transaction-id")});
+    let told = admin.post("/avouch/v1/explain", question.clone()).await;
+    assert_eq!(told.status, 200, "{}", told.text);
+    assert_eq!((told.body["stage"].as_str(), told.body["decision"].as_str()), (Some("trust"), Some("refused")));
+    assert!(told.text.contains("stranger"), "{}", told.text);
+    for stranger in [t.outsider().await, t.nobody().await] {
+        assert_eq!(stranger.post("/avouch/v1/explain", question.clone()).await.status, 404);
+    }
+    assert_eq!(t.anon().post("/avouch/v1/explain", question).await.status, 401);
+    // What-if with claims agrees with what the exchange does.
+    for (sa, decision) in [("sa", "permitted"), ("stranger", "refused")] {
+        let asked = json!({"trust": {"profile_id": w.get("profile"), "cr_type": "IKS_SA",
+            "claims": {"crn": w.get("cluster_crn"), "namespace": "ns", "name": sa}}});
+        let r = admin.post("/avouch/v1/explain", asked).await;
+        assert_eq!(r.body["decision"], decision, "{}", r.text);
+        assert_eq!(exchange(&t, &w, sa).await.status == 200, decision == "permitted");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_exchanges_of_one_address_end_in_429_and_others_go_on() {
+    let t = TestApp::with(|c| c.limits.failed_exchanges_per_minute = 5).await;
+    let bad = [("grant_type", CR), ("cr_token", "a.b.c"), ("profile_name", "x")];
+    let mut last = 0;
+    for _ in 0..7 {
+        last = t.anon_from([127, 0, 0, 9].into()).form("/identity/token", &bad).await.status;
+    }
+    assert_eq!(last, 429);
+    assert_eq!(t.anon().form("/identity/token", &bad).await.status, 400);
+    t.advance_secs(61);
+    assert_eq!(t.anon_from([127, 0, 0, 9].into()).form("/identity/token", &bad).await.status, 400);
+}

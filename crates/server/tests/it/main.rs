@@ -1,0 +1,8 @@
+//! The whole server, through its real router on a real store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod canary;
+mod catalogue;
+mod explain;
+mod matrix;
+mod world;
