@@ -1,0 +1,340 @@
+//! Keys that are fetched: what is kept, what is refused, how often anybody is asked.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use avouch_testkit::{TestApp, TestIssuer};
+use serde_json::{Value, json};
+
+use crate::server::{HttpsServer, Reply};
+use crate::world::{World, code, exchange, link, profile, text};
+
+const PROFILE: [(&str, &str); 1] = [("profile_name", "builder")];
+
+struct Fetched {
+    t: TestApp,
+    server: HttpsServer,
+    issuer: TestIssuer,
+    cluster: Value,
+}
+
+async fn app() -> TestApp {
+    TestApp::with(|c| c.fetch.allow = vec!["127.0.0.0/8:*".into()]).await
+}
+
+impl Fetched {
+    async fn new() -> Self {
+        let (t, server) = (app().await, HttpsServer::start().await);
+        let issuer = TestIssuer::new("https://issuer.test");
+        server.on("/keys", Reply::json(&issuer.jwks()));
+        let admin = t.admin().await;
+        let r = admin
+            .post(
+                "/avouch/v1/clusters",
+                json!({"name": "c1", "cr_type": "IKS_SA", "issuer": issuer.issuer, "jwks_url": server.url("/keys"),
+                       "ca_pem": server.ca_pem}),
+            )
+            .await;
+        assert_eq!(r.status, 201, "{}", r.body);
+        let made = profile(&t, &admin, "builder").await;
+        link(&admin, &made, &r.body, "team-a", "reader").await;
+        Self { t, server, issuer, cluster: r.body }
+    }
+
+    async fn code(&self, issuer: &TestIssuer) -> String {
+        let token = issuer.token("team-a", "reader", "reader-0", self.t.now().secs());
+        code(&exchange(&self.t, &token, &PROFILE).await)
+    }
+
+    async fn keys(&self) -> Value {
+        let path = format!("/avouch/v1/clusters/{}", text(&self.cluster, "id"));
+        self.t.admin().await.get(&path).await.body["keys"].clone()
+    }
+}
+
+#[tokio::test]
+async fn keys_are_fetched_at_registration_and_never_on_the_warm_path() {
+    let f = Fetched::new().await;
+    assert_eq!(f.server.hits(), 1);
+    for _ in 0..5 {
+        assert_eq!(f.code(&f.issuer).await, "ok");
+    }
+    assert_eq!(f.server.hits(), 1);
+    assert!(f.cluster["next_refresh"].is_string() && f.cluster["last_refresh"].is_string());
+}
+
+#[tokio::test]
+async fn discovery_leads_to_the_keys_and_states_the_issuer() {
+    let (t, server) = (app().await, HttpsServer::start().await);
+    let admin = t.admin().await;
+    let issuer = TestIssuer::new(&server.url(""));
+    server.on("/openid/v1/jwks", Reply::json(&issuer.jwks()));
+    let document = |issuer: &str, keys: &str| Reply::json(&json!({"issuer": issuer, "jwks_uri": keys}));
+    let well_known = server.url("/.well-known/openid-configuration");
+    let register = |name: &'static str, issuer: String| {
+        let (admin, url, ca) = (admin.clone(), well_known.clone(), server.ca_pem.clone());
+        async move {
+            let body = json!({"name": name, "cr_type": "IKS_SA", "issuer": issuer, "discovery_url": url, "ca_pem": ca});
+            admin.post("/avouch/v1/clusters", body).await
+        }
+    };
+    server.on("/.well-known/openid-configuration", document(&issuer.issuer, &server.url("/openid/v1/jwks")));
+    assert_eq!(register("slash", format!("{}/", issuer.issuer)).await.status, 400);
+    let good = register("good", issuer.issuer.clone()).await;
+    assert_eq!((good.status, good.body["keys"][0]["kid"].as_str()), (201, Some(issuer.kid.as_str())));
+    let other_host = format!("https://localhost:{}/openid/v1/jwks", server.port);
+    server.on("/.well-known/openid-configuration", document(&issuer.issuer, &other_host));
+    let far = register("far", issuer.issuer.clone()).await;
+    assert_eq!(far.status, 400);
+    assert!(far.text.contains("allowed_hosts"), "{}", far.body);
+}
+
+#[tokio::test]
+async fn an_unknown_key_is_fetched_once_and_then_works() {
+    let f = Fetched::new().await;
+    let rotated = TestIssuer::new(&f.issuer.issuer);
+    f.server.on("/keys", Reply::json(&rotated.jwks()));
+    assert_eq!(f.code(&rotated).await, "ok");
+    assert_eq!(f.server.hits(), 2);
+    assert_eq!(f.code(&f.issuer).await, "ok", "the old key is missing for the first time");
+    assert_eq!(f.code(&rotated).await, "ok");
+    assert_eq!(f.server.hits(), 2);
+    let events = f.t.events(&[("action", "iam-identity.cluster.refresh")]).await;
+    assert_eq!(events.len(), 1, "a change of keys leaves an event");
+}
+
+#[tokio::test]
+async fn a_key_missing_twice_retires_and_stops_to_count() {
+    let f = Fetched::new().await;
+    let rotated = TestIssuer::new(&f.issuer.issuer);
+    f.server.on("/keys", Reply::json(&rotated.jwks()));
+    for _ in 0..2 {
+        f.t.advance_secs(1200);
+        f.t.tick().await;
+    }
+    assert_eq!(f.keys().await[0]["state"], "retiring");
+    assert_eq!(f.code(&f.issuer).await, "ok");
+    f.t.advance_secs(3661);
+    assert_eq!(f.code(&f.issuer).await, "BXNIM0407E");
+    assert_eq!(f.code(&rotated).await, "ok");
+}
+
+#[tokio::test]
+async fn a_flood_of_invented_key_ids_is_two_fetches() {
+    let f = Fetched::new().await;
+    let mut forger = TestIssuer::new(&f.issuer.issuer);
+    let mut codes = std::collections::BTreeMap::new();
+    for n in 0..300 {
+        forger.kid = format!("k{n}");
+        let token = forger.token("team-a", "reader", "p", f.t.now().secs());
+        let client = f.t.anon_from([192, 0, 2, (n % 250) as u8].into());
+        let fields = [("grant_type", crate::world::CR_TOKEN), ("cr_token", token.as_str()), PROFILE[0]];
+        *codes.entry(code(&client.form("/identity/token", &fields).await)).or_insert(0) += 1;
+    }
+    assert!(f.server.hits() <= 1 + 2, "{}", f.server.hits());
+    assert!(codes.keys().all(|c| c == "BXNIM0407E" || c == "BXNIM0490E"), "{codes:?}");
+    assert_eq!(f.code(&f.issuer).await, "ok", "good exchanges go on");
+    f.t.advance_secs(31);
+    forger.kid = "late".into();
+    let token = forger.token("team-a", "reader", "p", f.t.now().secs());
+    assert_eq!(code(&exchange(&f.t, &token, &PROFILE).await), "BXNIM0407E");
+    assert_eq!(code(&exchange(&f.t, &token, &PROFILE).await), "BXNIM0407E", "remembered as unknown");
+    assert_eq!(f.server.hits(), 1 + 2 + 1);
+}
+
+#[tokio::test]
+async fn callers_with_the_same_new_key_share_one_fetch() {
+    let f = Arc::new(Fetched::new().await);
+    let rotated = Arc::new(TestIssuer::new(&f.issuer.issuer));
+    f.server.on("/keys", Reply::json(&rotated.jwks()));
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (f, rotated) = (f.clone(), rotated.clone());
+        running.spawn(async move { f.code(&rotated).await });
+    }
+    while let Some(code) = running.join_next().await {
+        assert_eq!(code.unwrap(), "ok");
+    }
+    assert_eq!(f.server.hits(), 2);
+}
+
+#[tokio::test]
+async fn a_bad_answer_never_takes_a_key_away() {
+    let f = Fetched::new().await;
+    let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "a".repeat(600 * 1024));
+    for bad in [
+        Reply::Text(200, String::new(), "{}".into()),
+        Reply::Text(200, "content-type: text/html\r\n".into(), "<html></html>".into()),
+        Reply::Text(200, String::new(), "{\"keys\":[]}".into()),
+        Reply::Text(500, String::new(), "{}".into()),
+        Reply::Text(404, String::new(), String::new()),
+        Reply::Text(200, "content-encoding: gzip\r\n".into(), "\u{1f}\u{8b}bomb".into()),
+        Reply::Text(200, String::new(), huge),
+        Reply::Endless,
+    ] {
+        f.server.on("/keys", bad);
+        f.t.advance_secs(1200);
+        f.t.tick().await;
+        assert_eq!(f.code(&f.issuer).await, "ok");
+    }
+    let shown = f.t.admin().await.get(&format!("/avouch/v1/clusters/{}", text(&f.cluster, "id"))).await;
+    assert!(shown.body["last_error"].as_str().unwrap().contains("too large"), "{}", shown.body);
+    f.t.advance_secs(25 * 3600);
+    assert_eq!(f.code(&f.issuer).await, "BXNIM0490E", "a day without a good answer");
+}
+
+#[tokio::test]
+async fn a_source_that_is_down_is_worth_waiting_for() {
+    let f = Fetched::new().await;
+    f.server.on("/keys", Reply::Text(503, String::new(), String::new()));
+    let rotated = TestIssuer::new(&f.issuer.issuer);
+    let token = rotated.token("team-a", "reader", "p", f.t.now().secs());
+    let r = exchange(&f.t, &token, &PROFILE).await;
+    assert_eq!((r.status, code(&r)), (503, "BXNIM0490E".into()));
+    assert!(!r.header("retry-after").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_source_holds_up_nobody_for_long() {
+    let f = Fetched::new().await;
+    for slow in [Reply::Hang, Reply::Drip] {
+        f.server.on("/keys", slow);
+        f.t.advance_secs(60);
+        let rotated = TestIssuer::new(&f.issuer.issuer);
+        let start = Instant::now();
+        assert_eq!(f.code(&rotated).await, "BXNIM0490E");
+        assert!(start.elapsed() < Duration::from_millis(2800), "{:?}", start.elapsed());
+        let start = Instant::now();
+        assert_eq!(f.code(&f.issuer).await, "ok");
+        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let f = Fetched::new().await;
+    let before = f.server.hits();
+    let elsewhere = format!("location: {}\r\n", f.server.url("/other"));
+    f.server.on("/keys", Reply::Text(302, elsewhere, String::new()));
+    f.server.on("/other", Reply::json(&f.issuer.jwks()));
+    let path = format!("/avouch/v1/clusters/{}/refresh", text(&f.cluster, "id"));
+    let r = f.t.admin().await.post(&path, Value::Null).await;
+    assert_eq!(r.status, 503, "{}", r.body);
+    assert!(r.text.contains("302"));
+    assert_eq!(f.server.hits(), before + 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_is_refused() {
+    let (t, server) = (app().await, HttpsServer::start().await);
+    let issuer = TestIssuer::new("https://issuer.test");
+    server.on("/keys", Reply::json(&issuer.jwks()));
+    let admin = t.admin().await;
+    let mut body = json!({"name": "c1", "cr_type": "IKS_SA", "issuer": issuer.issuer, "jwks_url": server.url("/keys")});
+    let r = admin.post("/avouch/v1/clusters", body.clone()).await;
+    assert_eq!(r.status, 400, "{}", r.body);
+    assert_eq!(server.hits(), 0);
+    body["ca_pem"] = json!(HttpsServer::start().await.ca_pem);
+    assert_eq!(admin.post("/avouch/v1/clusters", body.clone()).await.status, 400);
+    body["ca_pem"] = json!(server.ca_pem);
+    assert_eq!(admin.post("/avouch/v1/clusters", body).await.status, 201);
+}
+
+#[tokio::test]
+async fn addresses_outside_the_settings_are_refused_loudly() {
+    let w = World::new().await;
+    let server = HttpsServer::start().await;
+    for url in [
+        "https://169.254.169.254/latest/meta-data",
+        "https://[fe80::1]/keys",
+        "https://10.0.0.1/keys",
+        "https://[::ffff:169.254.169.254]/keys",
+        server.url("/keys").as_str(),
+    ] {
+        let body = json!({"name": "c2", "cr_type": "IKS_SA", "issuer": "https://x.test", "jwks_url": url});
+        let r = w.admin.post("/avouch/v1/clusters", body).await;
+        assert_eq!(r.status, 403, "{url} {}", r.body);
+        assert!(r.text.contains("fetch.allow") || r.text.contains("link-local"), "{}", r.body);
+    }
+    for url in ["http://example.test/keys", "file:///etc/passwd", "https://u:p@example.test/keys"] {
+        let body = json!({"name": "c2", "cr_type": "IKS_SA", "issuer": "https://x.test", "jwks_url": url});
+        assert_eq!(w.admin.post("/avouch/v1/clusters", body).await.status, 400, "{url}");
+    }
+    let events = w.t.events(&[("action", "iam-identity.cluster.register")]).await;
+    let refused: Vec<_> = events.iter().filter(|e| e["outcome"] == "failure").collect();
+    assert!(refused.iter().filter(|e| e["reason"]["reasonCode"] == 403).all(|e| e["severity"] == "critical"));
+    assert!(refused.len() >= 8);
+    assert_eq!(server.hits(), 0);
+}
+
+#[tokio::test]
+async fn a_private_key_in_a_set_is_refused_and_not_kept() {
+    let f = Fetched::new().await;
+    let mut leaked = f.issuer.jwks();
+    leaked["keys"][0]["d"] = json!("Y2FuYXJ5");
+    f.server.on("/keys", Reply::json(&leaked));
+    let path = format!("/avouch/v1/clusters/{}/refresh", text(&f.cluster, "id"));
+    let r = f.t.admin().await.post(&path, Value::Null).await;
+    assert_eq!(r.status, 503);
+    assert!(r.text.contains("private key") && !r.text.contains("Y2FuYXJ5"), "{}", r.body);
+    let weak = json!({"keys": [
+        {"kty": "RSA", "kid": "weak", "n": "AQAB".repeat(43), "e": "AQAB"},
+        {"kty": "RSA", "kid": "e3", "n": format!("u{}", "A".repeat(341)), "e": "Aw"},
+        {"kty": "EC", "kid": "off", "crv": "P-256", "x": "A".repeat(43), "y": "A".repeat(43)},
+        f.issuer.jwks()["keys"][0],
+    ]});
+    f.server.on("/keys", Reply::json(&weak));
+    let r = f.t.admin().await.post(&path, Value::Null).await;
+    assert_eq!((r.status, r.body["warnings"].as_array().map(Vec::len)), (200, Some(3)), "{}", r.body);
+    assert_eq!(f.keys().await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn another_key_source_ends_the_old_keys_at_once() {
+    let f = Fetched::new().await;
+    let fresh = TestIssuer::new(&f.issuer.issuer);
+    f.server.on("/new", Reply::json(&fresh.jwks()));
+    let path = format!("/avouch/v1/clusters/{}", text(&f.cluster, "id"));
+    let admin = f.t.admin().await.with_header("if-match", "*");
+    let r = admin.patch(&path, json!({"jwks_url": f.server.url("/new")})).await;
+    assert_eq!(r.status, 200, "{}", r.body);
+    assert_eq!(f.code(&f.issuer).await, "BXNIM0407E");
+    assert_eq!(f.code(&fresh).await, "ok");
+}
+
+#[tokio::test]
+async fn the_api_server_is_asked_about_each_token() {
+    let server = HttpsServer::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("reviewer");
+    std::fs::write(&file, "reviewer-token\n").unwrap();
+    let entry = format!("{}={}", server.url(""), file.display());
+    let t = TestApp::with(|c| {
+        c.fetch.allow = vec!["127.0.0.0/8:*".into()];
+        c.fetch.token_files = vec![entry];
+    })
+    .await;
+    let w = World::on(
+        t,
+        json!({"online_check": "token_review", "api_server_url": server.url(""), "ca_pem": server.ca_pem,
+               "reviewer_token_file": file.to_str().unwrap()}),
+    )
+    .await;
+    const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+    let say = |status: Value| server.on(PATH, Reply::Text(201, String::new(), json!({"status": status}).to_string()));
+    let good = json!({"authenticated": true, "audiences": ["iam"],
+        "user": {"username": "system:serviceaccount:team-a:reader"}});
+    assert_eq!(w.code(&w.token()).await, "BXNIM0490E", "no answer, no token");
+    say(json!({"authenticated": false, "error": "pod is gone"}));
+    let token = w.token();
+    assert_eq!(w.code(&token).await, "BXNIM0407E");
+    say(good);
+    assert_eq!(w.code(&token).await, "ok");
+    assert!(server.last_request().to_lowercase().contains("authorization: bearer reviewer-token"));
+    let before = server.hits();
+    assert_eq!(w.code(&token).await, "ok");
+    assert_eq!(server.hits(), before, "remembered");
+    say(json!({"authenticated": false}));
+    w.t.advance_secs(10);
+    assert_eq!(w.code(&token).await, "BXNIM0407E", "and forgotten");
+}
