@@ -117,8 +117,12 @@ pub struct Details {
     pub target_crn: Option<String>,
     /// Name of the target, once it is known.
     pub target_name: Option<String>,
+    /// `service/object` of the target where it differs from the permit's.
+    pub target_type: Option<String>,
     /// The object was locked.
     pub locked: bool,
+    /// Something that the owner of the account should notice, told in the message (a quota nearly used up).
+    pub warning: Option<String>,
     /// Allow-listed request fields.
     pub request: Map<String, Value>,
     /// Allow-listed answer fields.
@@ -551,11 +555,12 @@ fn compose(app: &App, id: String, now: Timestamp, permit: &Permit, details: Deta
         action: details.action.unwrap_or_default(),
         status: if details.status == 0 { 200 } else { details.status },
         locked: details.locked,
+        warning: details.warning,
         initiator: details.initiator.unwrap_or_else(|| permit.initiator.clone()),
         target: EventTarget {
             id: details.target_crn.unwrap_or_else(|| target.crn.clone()),
             name: details.target_name.unwrap_or_else(|| target.name.clone()),
-            type_uri: target.type_uri.clone(),
+            type_uri: details.target_type.unwrap_or_else(|| target.type_uri.clone()),
             resource_group: target.resource_group.clone(),
         },
         failure: details.failure,

@@ -1,7 +1,9 @@
 //! The `filter` parameter of lists: a SCIM-like expression over a few text fields.
 
 use avouch_gate::{Error, Result};
-use serde_json::Value;
+use avouch_wire::time::Timestamp;
+
+use crate::paging::Row;
 
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
@@ -37,24 +39,32 @@ impl Filter {
         Ok(Self(node))
     }
 
-    /// Whether a rendered object satisfies it. Missing fields satisfy nothing but `ne`.
-    pub fn matches(&self, object: &Value) -> bool {
-        holds(&self.0, object)
+    /// Whether an object satisfies it. Missing fields satisfy nothing but `ne`; times are compared as times, to the
+    /// minute that is shown.
+    pub fn matches(&self, row: &Row) -> bool {
+        holds(&self.0, row)
     }
 }
 
-fn holds(node: &Node, object: &Value) -> bool {
+fn holds(node: &Node, row: &Row) -> bool {
     match node {
-        Node::And(a, b) => holds(a, object) && holds(b, object),
-        Node::Or(a, b) => holds(a, object) || holds(b, object),
-        Node::Not(a) => !holds(a, object),
+        Node::And(a, b) => holds(a, row) && holds(b, row),
+        Node::Or(a, b) => holds(a, row) || holds(b, row),
+        Node::Not(a) => !holds(a, row),
         Node::Test(field, operator, wanted) => {
-            let found = match object.get(field) {
-                Some(Value::String(s)) => Some(s.clone()),
-                Some(Value::Bool(b)) => Some(b.to_string()),
-                _ => None,
+            let found = match field.as_str() {
+                "created_at" => Some(row.created_at.iam()),
+                "modified_at" => Some(row.modified_at.iam()),
+                other => row.field(other),
             };
-            let wanted = wanted.as_deref().unwrap_or_default();
+            let mut wanted = wanted.clone().unwrap_or_default();
+            if field.ends_with("_at") && matches!(operator.as_str(), "eq" | "ne" | "gt" | "ge" | "lt" | "le") {
+                // Any spelling of a time is brought to the shown one, whose texts sort like the times.
+                if let Ok(time) = Timestamp::parse_iam(&wanted) {
+                    wanted = time.iam();
+                }
+            }
+            let wanted = wanted.as_str();
             match (operator.as_str(), found.as_deref()) {
                 ("pr", found) => found.is_some_and(|f| !f.is_empty()),
                 ("ne", None) => true,
@@ -204,7 +214,13 @@ mod tests {
 
     #[test]
     fn expressions_hold_as_written() {
-        let o = json!({"name": "my Python id", "locked": false, "created_at": "2026-03-02T10:00+0000"});
+        let at = Timestamp::parse_iam("2026-03-02T10:00+0000").unwrap();
+        let o = Row {
+            created_at: at,
+            modified_at: at,
+            created_by: "IBMid-1".into(),
+            shown: json!({"name": "my Python id", "locked": false}),
+        };
         for (text, expected) in [
             ("name co \"Python\"", true),
             ("name co \"python\"", false),
@@ -213,6 +229,9 @@ mod tests {
             ("description pr or created_at ge \"2026\"", true),
             ("description eq \"x\"", false),
             ("description ne \"x\"", true),
+            ("created_by eq \"IBMid-1\"", true),
+            ("modified_at eq \"2026-03-02T10:00:59Z\"", true),
+            ("modified_at lt \"2026-03-02T10:00:00Z\"", false),
         ] {
             assert_eq!(Filter::parse(text).unwrap().matches(&o), expected, "{text}");
         }

@@ -21,6 +21,7 @@ pub mod roles;
 pub mod service_id_groups;
 pub mod service_ids;
 pub mod states;
+pub mod told;
 pub mod revocations;
 pub mod signing_keys;
 pub mod token;

@@ -4,13 +4,44 @@ use avouch_crypto::base64url;
 use avouch_gate::{Error, Request, Result};
 use serde_json::{Value, json};
 
+use avouch_wire::time::Timestamp;
+
 use crate::filter::Filter;
+
+/// One object of a list, with what it is sorted and filtered by beyond what is shown.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub modified_at: Timestamp,
+    /// By whom it was made.
+    pub created_by: String,
+    /// The object as it is shown.
+    pub shown: Value,
+}
+
+impl Row {
+    /// A member for sorting and filtering. Shown times have minutes only, so stored ones stand in for them.
+    pub fn field(&self, name: &str) -> Option<String> {
+        match name {
+            "created_at" => Some(format!("{:020}", self.created_at.millis())),
+            "modified_at" => Some(format!("{:020}", self.modified_at.millis())),
+            "created_by" => Some(self.created_by.clone()),
+            other => match self.shown.get(other)? {
+                Value::String(text) => Some(text.clone()),
+                Value::Bool(on) => Some(on.to_string()),
+                _ => None,
+            },
+        }
+    }
+}
 
 /// What a list request asks for.
 #[derive(Debug, Clone)]
 pub struct Page {
     size: usize,
-    after: Option<(String, String)>,
+    after: Option<(String, String, u64)>,
     sort: &'static str,
     descending: bool,
     filter: Option<Filter>,
@@ -51,29 +82,25 @@ impl Page {
     /// while a client pages are neither skipped nor shown twice.
     ///
     /// # Errors
-    /// `Internal` for a row without id.
-    pub fn cut(&self, request: &Request, array: &str, rows: Vec<(i64, Value)>) -> Result<Value> {
+    /// `Internal` for a row without id, which is a defect.
+    pub fn cut(&self, request: &Request, array: &str, rows: Vec<Row>) -> Result<Value> {
         let mut keyed: Vec<(String, String, Value)> = Vec::with_capacity(rows.len());
-        for (created, row) in rows {
+        for row in rows {
             if self.filter.as_ref().is_some_and(|f| !f.matches(&row)) {
                 continue;
             }
-            // Shown times have minutes only, so rows are ordered by the stored one.
-            let key = match self.sort {
-                "created_at" => format!("{created:020}"),
-                field => row.get(field).and_then(Value::as_str).unwrap_or_default().to_owned(),
-            };
-            let id = row.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-            keyed.push((key, id, row));
+            let key = row.field(self.sort).unwrap_or_default();
+            let id = row.field("id").ok_or_else(|| Error::internal("a row without id"))?;
+            keyed.push((key, id, row.shown));
         }
         keyed.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
         if self.descending {
             keyed.reverse();
         }
-        if let Some((key, id)) = &self.after {
-            keyed.retain(|(k, i, _)| {
-                if self.descending { (k, i) < (key, id) } else { (k, i) > (key, id) }
-            });
+        let mut offset = 0;
+        if let Some((key, id, before)) = &self.after {
+            offset = *before;
+            keyed.retain(|(k, i, _)| if self.descending { (k, i) < (key, id) } else { (k, i) > (key, id) });
         }
         let more = keyed.len() > self.size;
         keyed.truncate(self.size);
@@ -85,9 +112,10 @@ impl Page {
             }
             format!("{base}{query}")
         };
-        let mut body = json!({"offset": 0, "limit": self.size, "first": link(None)});
+        let mut body = json!({"offset": offset, "limit": self.size, "first": link(None)});
         if let (true, Some((key, id, _))) = (more, keyed.last()) {
-            let token = base64url::encode(json!([key, id]).to_string());
+            let seen = offset.saturating_add(keyed.len() as u64);
+            let token = base64url::encode(json!([key, id, seen]).to_string());
             if let Some(object) = body.as_object_mut() {
                 object.insert("next".into(), json!(link(Some(token))));
             }

@@ -28,6 +28,7 @@ pub async fn tick(app: &Arc<App>) {
     report("cluster keys", avouch_kubernetes::tick(app).await);
     report("secrets", avouch_secrets::tick(app).await);
     report("reclamations", avouch_platform::tick(app).await);
+    report("API keys", avouch_iam::api_keys::purge::tick(app).await);
     report("policies", avouch_iam::access_source::tick(app).await);
 }
 

@@ -154,6 +154,7 @@ fn started(app: &App, account: &AccountId, owner: &IamId) -> Event {
         action: "avouch.account.create".into(),
         status: 201,
         locked: false,
+        warning: None,
         initiator: Initiator {
             id: "avouch-bootstrap".into(),
             name: "Avouch".into(),

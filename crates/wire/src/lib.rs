@@ -11,6 +11,7 @@ pub mod access;
 pub mod catalog;
 pub mod crn;
 pub mod explain;
+pub mod identity;
 pub mod ids;
 pub mod kubernetes;
 pub mod text;

@@ -70,6 +70,8 @@ pub struct Event {
     pub status: u16,
     /// Whether the object was locked.
     pub locked: bool,
+    /// Something to notice, told in the message.
+    pub warning: Option<String>,
     /// Who.
     pub initiator: Initiator,
     /// On what.
@@ -102,7 +104,10 @@ impl Event {
 
     /// By the table of severities.
     pub fn severity(&self) -> Severity {
-        severity::of(&self.action, self.status, self.locked)
+        match severity::of(&self.action, self.status, self.locked) {
+            Severity::Normal if self.warning.is_some() => Severity::Warning,
+            severity => severity,
+        }
     }
 
     /// First segment of the action.
@@ -127,6 +132,10 @@ impl Event {
         let verb = parts.next_back().unwrap_or_default();
         let object = parts.next_back().unwrap_or_default();
         let mut message = format!("{}: {verb} {object} {}", self.service_display, clip(&self.target.name));
+        if let Some(warning) = &self.warning {
+            message.push_str(": ");
+            message.push_str(&clip(warning));
+        }
         if failed {
             message.push_str(" -failure");
         }

@@ -11,6 +11,9 @@ use serde_json::{Map, Value, json};
 use super::{Settings, load, store};
 use crate::history::{self, Author};
 
+/// How strongly users must prove themselves.
+const MFA: &[&str] = &["NONE", "NONE_NO_ROPC", "TOTP", "TOTP4ALL", "LEVEL1", "LEVEL2", "LEVEL3"];
+
 async fn account(ctx: &Ctx, request: &Request, action: &str) -> Result<(AccountId, Permit)> {
     let text = request.param("account_id")?;
     let unknown =
@@ -119,7 +122,7 @@ fn validate(wanted: &Map<String, Value>) -> Result<Map<String, Value>> {
                 }
             }
             "mfa" => {
-                if !["NONE", "NONE_NO_ROPC", "TOTP", "TOTP4ALL", "LEVEL1", "LEVEL2", "LEVEL3"].contains(&text()?) {
+                if !MFA.contains(&text()?) {
                     return Err(bad());
                 }
             }
@@ -128,8 +131,14 @@ fn validate(wanted: &Map<String, Value>) -> Result<Map<String, Value>> {
             "max_sessions_per_identity" => seconds(1, 1_000_000)?,
             "system_access_token_expiration_in_seconds" => seconds(900, 3_600)?,
             "system_refresh_token_expiration_in_seconds" => seconds(900, 259_200)?,
-            "user_mfa" | "restrict_user_domains" => {
-                if value.as_array().is_none_or(|a| a.len() > 1000 || !a.iter().all(Value::is_object)) {
+            "user_mfa" => {
+                let good = |e: &Value| word(e, "iam_id").is_some() && word(e, "mfa").is_some_and(|m| MFA.contains(&m));
+                if value.as_array().is_none_or(|a| a.len() > 1000 || !a.iter().all(good)) {
+                    return Err(bad());
+                }
+            }
+            "restrict_user_domains" => {
+                if value.as_array().is_none_or(|a| a.len() > 1000 || !a.iter().all(|e| word(e, "realm_id").is_some())) {
                     return Err(bad());
                 }
             }
@@ -138,6 +147,11 @@ fn validate(wanted: &Map<String, Value>) -> Result<Map<String, Value>> {
         out.insert(field.clone(), value.clone());
     }
     Ok(out)
+}
+
+/// A text member of an object that is not empty.
+fn word<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
+    object.get(name).and_then(Value::as_str).filter(|t| !t.is_empty())
 }
 
 /// An address, a range `a - b`, or a network.

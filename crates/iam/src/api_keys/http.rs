@@ -1,10 +1,13 @@
 //! Requests on API keys.
 
+use std::collections::BTreeMap;
+
 use avouch_crypto::rng;
-use avouch_crypto::secret::SecretString;
+use avouch_crypto::secret::{SecretBytes, SecretString};
 use avouch_gate::{Ctx, Details, Error, Kind, Permit, Request, Response, Result, Target, etag};
 use avouch_policy::access::ResourceAttrs;
-use avouch_wire::crn::Crn;
+use avouch_store::Tx;
+use avouch_wire::identity::UpdateApiKey;
 use avouch_wire::ids::{AccountId, ApiKeyId, IamId, IamKind};
 use serde::Deserialize;
 use serde_json::Value;
@@ -12,9 +15,10 @@ use serde_json::Value;
 use super::{ApiKey, NewKey, digest_of, expiry, leak_action, prepare, render, sql};
 use crate::account_settings::{self, Creation};
 use crate::history::{self, Author};
-use crate::paging::{Page, put};
-use crate::profiles::http::{account_of, check_name, check_text};
-use crate::service_ids;
+use crate::paging::{Page, Row, put};
+use crate::profiles::http::{account_of, check_name, check_text, path_id};
+use crate::service_ids::{self, ServiceId};
+use crate::told;
 
 #[derive(Deserialize)]
 struct Create {
@@ -22,15 +26,6 @@ struct Create {
     account_id: Option<String>,
     #[serde(flatten)]
     key: NewKey,
-}
-
-#[derive(Deserialize)]
-struct Update {
-    name: Option<String>,
-    description: Option<String>,
-    support_sessions: Option<bool>,
-    action_when_leaked: Option<String>,
-    expires_at: Option<String>,
 }
 
 fn not_found(id: &str) -> Error {
@@ -43,32 +38,42 @@ fn locked() -> Error {
     Error::new(Kind::Locked, "The API key is locked; unlock it first.")
 }
 
-/// Decides: one's own keys are one's own; a service ID's keys belong to whoever made the service ID; else by policy.
+/// Whose key it is may say that the caller needs no policy: users keep their own keys, and whoever made a service ID
+/// administers it. A service ID itself needs a policy, or a token of an hour could be turned into a lasting key.
+fn by_right(ctx: &Ctx, owner: &IamId, service_id: Option<&ServiceId>) -> Result<bool> {
+    let caller = ctx.caller()?;
+    let own = owner.kind() == IamKind::User && caller.iam_id() == owner;
+    Ok(own || service_id.is_some_and(|s| s.created_by == caller.iam_id().as_str() && s.account == *caller.account()))
+}
+
+/// Decides: by right, by policy on the key, or by policy on the service ID that owns it.
 async fn decide(ctx: &Ctx, key: &ApiKey, action: &str) -> Result<Permit> {
     let target = key.target();
-    let caller = ctx.caller()?;
-    if caller.iam_id() == &key.iam_id && caller.account() == &key.account {
-        return ctx.authorize_self(&key.iam_id, action, &target);
+    let owner = match key.iam_id.as_service_id() {
+        Some(id) => ctx.read(move |tx| service_ids::sql::get(tx, &id)).await?,
+        None => None,
+    };
+    if *ctx.caller()?.account() == key.account && by_right(ctx, &key.iam_id, owner.as_ref())? {
+        return ctx.authorize_self(ctx.caller()?.iam_id(), action, &target);
     }
-    if let Some(id) = key.iam_id.as_service_id() {
-        let owner = ctx.read(move |tx| service_ids::sql::get(tx, &id)).await?;
-        if owner.is_some_and(|s| s.created_by == caller.iam_id().as_str() && s.account == *caller.account()) {
-            return ctx.authorize_self(caller.iam_id(), action, &target);
-        }
-    }
-    ctx.authorize(action, &target).await.map_err(|e| match e.kind() {
-        Kind::NotFound => not_found(key.id.as_str()),
-        _ => e,
-    })
+    let refused = match ctx.authorize(action, &target).await {
+        Ok(permit) => return Ok(permit),
+        Err(e) if e.kind() == Kind::NotFound => return Err(not_found(key.id.as_str())),
+        Err(e) => e,
+    };
+    let Some(owner) = owner.filter(|_| refused.kind() == Kind::Forbidden) else { return Err(refused) };
+    let mut through = target;
+    through.attrs = service_ids::target(&owner.account, Some(&owner)).attrs;
+    ctx.authorize(action, &through).await
 }
 
 async fn load(ctx: &Ctx, text: &str, action: &str) -> Result<(ApiKey, Permit)> {
-    let bare = match Crn::parse(text) {
-        Ok(crn) => crn.resource().to_owned(),
-        Err(_) => text.to_owned(),
-    };
-    let id = ApiKeyId::parse(&bare).map_err(|_| not_found(text))?;
+    let (id, named) = path_id(text, "apikey").ok_or_else(|| not_found(text))?;
+    let id = ApiKeyId::parse(&id).map_err(|_| not_found(text))?;
     let account = ctx.caller()?.account().clone();
+    if named.is_some_and(|n| n != account) {
+        return Err(not_found(text));
+    }
     let found = ctx.read(move |tx| sql::get(tx, &account, &id)).await?.ok_or_else(|| not_found(text))?;
     ctx.detail(|d| {
         let verb = action.rsplit('.').next().unwrap_or("update");
@@ -90,7 +95,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let permit = may_create(&ctx, &account, &owner).await?;
     let mut prepared = prepare(&ctx, &account, &owner, body.key, lock)?;
     prepared.key.disabled = disable;
-    let limit = usize::try_from(ctx.app().config.limits.api_keys_per_identity).unwrap_or(0);
+    let limit = ctx.app().config.limits.api_keys_per_identity;
     let author = Author::of(&ctx)?;
     let key = prepared.key.clone();
     ctx.write(permit, move |tx, event| {
@@ -98,9 +103,10 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         event.action(format!("iam-identity.{}.create", key.kind()));
         event.target(key.crn(), &key.name);
         event.request("name", key.name.as_str()).request("iam_id", key.iam_id.as_str()).request("lock", key.locked);
-        if limit > 0 && sql::list(tx, &key.account, Some(&key.iam_id))?.len() >= limit {
-            return Err(Error::new(Kind::Limit, "The maximum number of allowed API keys of the identity is reached."));
+        if owner_gone(tx, &key)? {
+            return Err(unknown_owner());
         }
+        told::quota(event, "API keys of the identity", limit, sql::count(tx, &key.account, &key.iam_id)?)?;
         sql::insert(tx, &key)?;
         history::add(tx, &key.account, key.id.as_str(), &author, "create-apikey")
     })
@@ -110,6 +116,18 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     Ok(Response::json(201, &shown)?.etag(&prepared.key.etag))
 }
 
+fn unknown_owner() -> Error {
+    Error::invalid("iam_id", "The property 'iam_id' names no service ID of the account.")
+}
+
+/// A service ID may have been deleted since it was looked up.
+fn owner_gone(tx: &mut Tx<'_>, key: &ApiKey) -> Result<bool> {
+    Ok(match key.iam_id.as_service_id() {
+        Some(id) => service_ids::sql::get(tx, &id)?.is_none(),
+        None => false,
+    })
+}
+
 /// User keys are made by the user himself, unless the account restricts them; service ID keys by whoever may.
 async fn may_create(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Permit> {
     let caller = ctx.caller()?;
@@ -117,6 +135,7 @@ async fn may_create(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Per
     let kind = if owner.kind() == IamKind::User { "user-apikey" } else { "serviceid-apikey" };
     ctx.detail(|d: &mut Details| {
         d.action(format!("iam-identity.{kind}.create"));
+        d.target_type = Some(format!("iam-identity/{kind}"));
     });
     let target = Target::global("iam-identity", account, attrs, "").of_type(format!("iam-identity/{kind}"));
     match owner.kind() {
@@ -130,16 +149,16 @@ async fn may_create(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Per
             ctx.authorize_member("iam-identity.user-apikey.create", &target)
         }
         IamKind::ServiceId => {
-            let unknown = || Error::invalid("iam_id", "The property 'iam_id' names no service ID of the account.");
-            let id = owner.as_service_id().ok_or_else(unknown)?;
+            let id = owner.as_service_id().ok_or_else(unknown_owner)?;
             let found = ctx.read(move |tx| service_ids::sql::get(tx, &id)).await?;
-            let service_id = found.filter(|s| s.account == *account).ok_or_else(unknown)?;
-            if caller.iam_id() == owner && caller.account() == account {
-                return ctx.authorize_self(owner, "iam-identity.apikey.create", &target);
+            match found.filter(|s| s.account == *account) {
+                Some(service_id) => service_ids::decide(ctx, &service_id, "iam-identity.apikey.create").await,
+                // Only who may make keys in the account learns that there is no such service ID.
+                None => Err(ctx
+                    .authorize("iam-identity.apikey.create", &target)
+                    .await
+                    .map_or_else(|e| e, |_| unknown_owner())),
             }
-            let permit = service_ids::decide(ctx, &service_id, "iam-identity.apikey.create").await?;
-            ctx.note(&target);
-            Ok(permit)
         }
         _ => Err(Error::invalid("iam_id", "API keys are for users and service IDs only.")),
     }
@@ -169,21 +188,39 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
         None if all => None,
         None => Some(me.clone()),
     };
+    let group = request.query("group_id")?;
     let own_account = *ctx.caller()?.account() == account;
     let filter = ctx.filter(&account).await?;
     let rows = ctx
         .read(move |tx| {
             let mut out = Vec::new();
+            let owners: BTreeMap<String, ServiceId> = service_ids::sql::list(tx, &account)?
+                .into_iter()
+                .map(|s| (s.iam_id().to_string(), s))
+                .collect();
+            let may = |k: &ApiKey, owner: Option<&ServiceId>| {
+                let made = owner.is_some_and(|s| s.created_by == me.as_str());
+                (own_account && (k.iam_id == me || made))
+                    || filter.permits("iam-identity.apikey.list", &k.target().attrs)
+                    || owner.is_some_and(|s| {
+                        filter.permits("iam-identity.apikey.list", &service_ids::target(&account, Some(s)).attrs)
+                    })
+            };
             for k in sql::list(tx, &account, owner.as_ref())? {
-                let mine = own_account && (k.iam_id == me || k.created_by == me.as_str());
-                if kind.is_none_or(|wanted| wanted == k.iam_id.kind())
-                    && (mine || filter.permits("iam-identity.apikey.list", &k.target().attrs))
-                {
+                let service_id = owners.get(k.iam_id.as_str());
+                let asked = kind.is_none_or(|wanted| wanted == k.iam_id.kind())
+                    && (group.is_none() || service_id.is_some_and(|s| s.group == group));
+                if asked && may(&k, service_id) {
                     let mut shown = render(&k, None);
                     if with_history {
                         put(&mut shown, "history", Some(history::of(tx, &account, k.id.as_str())?));
                     }
-                    out.push((k.created_at.millis(), shown));
+                    out.push(Row {
+                        created_at: k.created_at,
+                        modified_at: k.modified_at,
+                        created_by: k.created_by,
+                        shown,
+                    });
                 }
             }
             Ok(out)
@@ -215,10 +252,9 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
     let activity = request.query_bool("include_activity")?.unwrap_or(false);
     let (key, permit) = load(&ctx, request.param("id")?, "iam-identity.apikey.get").await?;
     let tag = key.etag.clone();
-    let mut shown = match &key.stored {
+    let mut shown = match stored_value(&ctx, &key)? {
         None => render(&key, None),
-        Some(sealed) => {
-            let value = ctx.app().keyring.open(key.aad().as_bytes(), sealed).map_err(Error::internal)?;
+        Some(value) => {
             let read = format!("iam-identity.{}.read", key.kind());
             ctx.disclose(
                 &permit,
@@ -266,7 +302,9 @@ async fn change(
         if guarded && key.locked {
             return Err(locked());
         }
+        let old = render(&key, None);
         f(&mut key, event)?;
+        told::change(event, &old, &render(&key, None));
         key.etag = crate::next_tag(&key.etag, &salt);
         key.modified_at = now;
         sql::update(tx, &key)?;
@@ -277,7 +315,7 @@ async fn change(
 }
 
 pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
-    let body: Update = request.json()?;
+    let body: UpdateApiKey = request.json()?;
     if body.name.is_some() {
         check_name(body.name.as_deref(), 300)?;
     }
@@ -288,10 +326,8 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
     let key = change(&ctx, request.param("id")?, true, "update-apikey", move |key, event| {
         etag::check(&wanted, &key.etag)?;
         if let Some(name) = &body.name {
-            if *name != key.name {
-                event.request("instance_name", name.as_str()).request("prev_instance_name", key.name.as_str());
-                event.target_name = Some(name.clone());
-            }
+            told::rename(event, &key.name, name);
+            event.target_name = Some(name.clone());
             key.name.clone_from(name);
         }
         if let Some(description) = &body.description {
@@ -306,10 +342,20 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
         if let Some(at) = expires {
             key.expires_at = at;
         }
+        if key.stored.is_some() {
+            event.response("value", "shown");
+        }
         Ok(())
     })
     .await?;
-    Ok(Response::json(200, &render(&key, None))?.etag(&key.etag))
+    // The event of the change is durable and tells that the stored value goes out with the answer.
+    let value = stored_value(&ctx, &key)?;
+    Ok(Response::json(200, &render(&key, value.as_ref()))?.etag(&key.etag))
+}
+
+fn stored_value(ctx: &Ctx, key: &ApiKey) -> Result<Option<SecretBytes>> {
+    let open = |sealed: &Vec<u8>| ctx.app().keyring.open(key.aad().as_bytes(), sealed).map_err(Error::internal);
+    key.stored.as_ref().map(open).transpose()
 }
 
 pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {

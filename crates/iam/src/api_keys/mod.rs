@@ -2,6 +2,7 @@
 //! sealed, when its owner asks for it.
 
 pub mod http;
+pub mod purge;
 pub mod sql;
 
 use avouch_crypto::digest;

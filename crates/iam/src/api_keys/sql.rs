@@ -75,18 +75,31 @@ pub fn update(tx: &mut Tx<'_>, k: &ApiKey) -> Result<()> {
 /// Those of the store.
 pub fn delete(tx: &mut Tx<'_>, k: &ApiKey) -> Result<()> {
     tx.execute("delete from api_keys where id = $1", &params![k.id.as_str()])?;
-    crate::history::forget(tx, &k.account, k.id.as_str())
+    crate::history::forget(tx, &k.account, k.id.as_str())?;
+    crate::token::activity::forget(tx, &k.account, k.id.as_str())
 }
 
-/// Removes all keys of an owner.
+/// How many keys an identity has.
 ///
 /// # Errors
 /// Those of the store.
-pub fn delete_of_owner(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<()> {
-    for key in list(tx, account, Some(iam_id))? {
-        delete(tx, &key)?;
-    }
-    Ok(())
+pub fn count(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<i64> {
+    let row = tx.query_one(
+        "select count(*) from api_keys where account_id = $1 and iam_id = $2",
+        &params![account.as_str(), iam_id.as_str()],
+    )?;
+    Ok(row.get(0)?)
+}
+
+/// Keys that expired and were last changed before this time, a few of them.
+///
+/// # Errors
+/// Those of the store.
+pub fn stale(tx: &mut Tx<'_>, before: Timestamp, most: i64) -> Result<Vec<ApiKey>> {
+    let sql = format!(
+        "select {COLUMNS} from api_keys where expires_at < $1 and modified_at < $1 order by expires_at, id limit $2"
+    );
+    tx.query(&sql, &params![before.millis(), most])?.iter().map(read).collect()
 }
 
 /// The key, if the account has it.

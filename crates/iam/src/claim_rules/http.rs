@@ -3,32 +3,53 @@
 use avouch_crypto::rng;
 use avouch_gate::{Ctx, Error, Kind, Request, Response, Result, etag};
 use avouch_policy::rules::{CrType, parse_conditions};
+use avouch_wire::identity::ClaimRuleBody;
 use avouch_wire::ids::{AccountId, ClaimRuleId, ProfileId};
 use avouch_wire::time::Timestamp;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Rule, render, sql};
 use crate::history::{self, Author};
 use crate::profiles::http as profiles;
+use crate::told;
 
-#[derive(Deserialize)]
-struct Body {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    conditions: Option<Value>,
+/// What a rule says, checked, before it is known whose it is.
+#[derive(Clone)]
+struct Wanted {
     name: Option<String>,
+    kind: String,
     realm_name: Option<String>,
     cr_type: Option<String>,
-    expiration: Option<i64>,
+    expiration: i64,
+    conditions: Vec<Value>,
 }
 
-/// A rule of this body: the one validator for creation and replacement.
-fn validate(body: Body, id: ClaimRuleId, of: (AccountId, ProfileId), tag: String, now: Timestamp) -> Result<Rule> {
-    let kind = body.kind.filter(|k| !k.is_empty()).ok_or_else(|| Error::missing("type"))?;
-    if let Some(name) = &body.name {
-        profiles::check_text("name", name, 300)?;
+impl Wanted {
+    fn rule(self, id: ClaimRuleId, of: (AccountId, ProfileId), tag: String, now: Timestamp) -> Rule {
+        Rule {
+            id,
+            account: of.0,
+            profile: of.1,
+            name: self.name,
+            kind: self.kind,
+            realm_name: self.realm_name,
+            cr_type: self.cr_type,
+            expiration: self.expiration,
+            conditions: self.conditions,
+            etag: tag,
+            created_at: now,
+            modified_at: now,
+        }
     }
+}
+
+/// The one validator for creation and replacement.
+fn validate(body: ClaimRuleBody) -> Result<Wanted> {
+    let given = |text: Option<String>| text.filter(|t| !t.is_empty());
+    let kind = given(body.kind).ok_or_else(|| Error::missing("type"))?;
+    let (name, realm_name, cr_type) = (given(body.name), given(body.realm_name), given(body.cr_type));
+    profiles::check_text("name", name.as_deref().unwrap_or_default(), 300)?;
+    profiles::check_text("realm_name", realm_name.as_deref().unwrap_or_default(), 1024)?;
     let conditions = body.conditions.unwrap_or(Value::Null);
     parse_conditions(&conditions).map_err(|e| {
         if e.missing {
@@ -43,20 +64,20 @@ fn validate(body: Body, id: ClaimRuleId, of: (AccountId, ProfileId), tag: String
             return Err(Error::invalid("expiration", "The property 'expiration' is not a sensible number of seconds."));
         }
         ("Profile-CR", given) => {
-            let cr_type = body.cr_type.as_deref().filter(|t| !t.is_empty()).ok_or_else(|| Error::missing("cr_type"))?;
+            let cr_type = cr_type.as_deref().ok_or_else(|| Error::missing("cr_type"))?;
             if CrType::parse(cr_type).is_none() {
                 return Err(Error::invalid("cr_type", "The property 'cr_type' is not a known compute resource type."));
             }
-            if body.realm_name.is_some() {
+            if realm_name.is_some() {
                 return Err(Error::invalid("realm_name", "The property 'realm_name' is for Profile-SAML only."));
             }
             given.unwrap_or(3600)
         }
         ("Profile-SAML", given) => {
-            if body.realm_name.as_deref().is_none_or(str::is_empty) {
+            if realm_name.is_none() {
                 return Err(Error::missing("realm_name"));
             }
-            if body.cr_type.is_some() {
+            if cr_type.is_some() {
                 return Err(Error::invalid("cr_type", "The property 'cr_type' is for Profile-CR only."));
             }
             given.ok_or_else(|| Error::missing("expiration"))?
@@ -69,20 +90,7 @@ fn validate(body: Body, id: ClaimRuleId, of: (AccountId, ProfileId), tag: String
         .flatten()
         .map(|c| json!({"claim": c["claim"], "operator": c["operator"], "value": c["value"]}))
         .collect();
-    Ok(Rule {
-        id,
-        account: of.0,
-        profile: of.1,
-        name: body.name,
-        kind,
-        realm_name: body.realm_name,
-        cr_type: body.cr_type,
-        expiration,
-        conditions,
-        etag: tag,
-        created_at: now,
-        modified_at: now,
-    })
+    Ok(Wanted { name, kind, realm_name, cr_type, expiration, conditions })
 }
 
 fn not_found(id: &str) -> Error {
@@ -97,14 +105,11 @@ fn rule_id(request: &Request) -> Result<ClaimRuleId> {
 }
 
 pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
-    let body: Body = request.json()?;
-    let tag = etag::tag(1, ctx.app().rng.as_ref());
-    let id = ClaimRuleId::from_uuid(ctx.uuid());
-    let placeholder = (ctx.caller()?.account().clone(), ProfileId::from_uuid(ctx.uuid()));
-    let mut rule = validate(body, id, placeholder, tag, ctx.now())?;
+    let wanted = validate(request.json()?)?;
     let (profile, permit) = profiles::load(&ctx, request.param("id")?, "iam-identity.profile.update").await?;
-    (rule.account, rule.profile) = (profile.account.clone(), profile.id.clone());
-    let limit = usize::try_from(ctx.app().config.limits.rules_per_profile).unwrap_or(0);
+    let (id, tag) = (ClaimRuleId::from_uuid(ctx.uuid()), etag::tag(1, ctx.app().rng.as_ref()));
+    let rule = wanted.rule(id, (profile.account, profile.id), tag, ctx.now());
+    let limit = ctx.app().config.limits.rules_per_profile;
     let author = Author::of(&ctx)?;
     let made = rule.clone();
     ctx.write(permit, move |tx, event| {
@@ -114,9 +119,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         if crate::profiles::sql::get(tx, &rule.profile)?.is_none() {
             return Err(profiles::not_found(rule.profile.as_str()));
         }
-        if limit > 0 && sql::list(tx, &rule.profile)?.len() >= limit {
-            return Err(Error::new(Kind::Limit, "The maximum number of allowed claim rules is reached."));
-        }
+        told::quota(event, "claim rules of the profile", limit, sql::count(tx, &rule.profile)?)?;
         sql::put(tx, &rule)?;
         history::add(tx, &rule.account, rule.profile.as_str(), &author, "create-claim-rule")
     })
@@ -139,23 +142,22 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
 }
 
 pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
-    let body: Body = request.json()?;
-    let placeholder = (ctx.caller()?.account().clone(), ProfileId::from_uuid(ctx.uuid()));
-    let fresh = ClaimRuleId::from_uuid(ctx.uuid());
-    let wanted = validate(body, fresh, placeholder, String::new(), ctx.now())?;
+    let wanted = validate(request.json()?)?;
     let if_match = request.if_match()?;
     let (profile, permit) = profiles::load(&ctx, request.param("id")?, "iam-identity.profile.update").await?;
     let id = rule_id(&request)?;
     let salt = rng::hex(ctx.app().rng.as_ref(), 16);
-    let author = Author::of(&ctx)?;
+    let (author, now) = (Author::of(&ctx)?, ctx.now());
     let rule = ctx
         .write(permit, move |tx, event| {
             let old = sql::get(tx, &profile.id, &id)?.ok_or_else(|| not_found(id.as_str()))?;
             etag::check(&if_match, &old.etag)?;
-            let mut rule = wanted.clone();
-            rule.etag = crate::next_tag(&old.etag, &salt);
-            (rule.id, rule.account, rule.profile, rule.created_at) = (old.id, old.account, old.profile, old.created_at);
-            event.request("rule_id", rule.id.as_str()).request("conditions", rule.conditions.clone());
+            let before = render(&old);
+            let tag = crate::next_tag(&old.etag, &salt);
+            let mut rule = wanted.clone().rule(old.id, (old.account, old.profile), tag, now);
+            rule.created_at = old.created_at;
+            event.request("rule_id", rule.id.as_str());
+            told::change(event, &before, &render(&rule));
             sql::put(tx, &rule)?;
             history::add(tx, &rule.account, rule.profile.as_str(), &author, "update-claim-rule")?;
             Ok(rule)
@@ -172,6 +174,7 @@ pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
         event.status = 204;
         event.request("rule_id", id.as_str());
         let rule = sql::get(tx, &profile.id, &id)?.ok_or_else(|| not_found(id.as_str()))?;
+        event.request("type", rule.kind.as_str()).request("conditions", rule.conditions.clone());
         sql::delete(tx, &rule)?;
         history::add(tx, &rule.account, rule.profile.as_str(), &author, "delete-claim-rule")
     })

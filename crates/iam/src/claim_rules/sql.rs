@@ -67,6 +67,14 @@ pub fn list(tx: &mut Tx<'_>, profile: &ProfileId) -> Result<Vec<Rule>> {
     tx.query(&sql, &params![profile.as_str()])?.iter().map(read).collect()
 }
 
+/// How many rules a profile has.
+///
+/// # Errors
+/// Those of the store.
+pub fn count(tx: &mut Tx<'_>, profile: &ProfileId) -> Result<i64> {
+    Ok(tx.query_one("select count(*) from claim_rules where profile_id = $1", &params![profile.as_str()])?.get(0)?)
+}
+
 fn read(row: &Row) -> Result<Rule> {
     Ok(Rule {
         id: ClaimRuleId::parse(&row.get::<String>(0)?).map_err(Error::internal)?,

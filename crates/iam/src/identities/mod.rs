@@ -50,7 +50,14 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/v1/profiles/{id}/identities", "get_profile_identities", http::list).actions(GET),
         Endpoint::put("/v1/profiles/{id}/identities", "set_profile_identities", http::set)
             .actions(UPDATE)
-            .events(TARGET, &["iam-identity.profile-identity.add", "iam-identity.profile-identity.remove"]),
+            .events(
+                TARGET,
+                &[
+                    "iam-identity.profile-identity.add",
+                    "iam-identity.profile-identity.remove",
+                    "iam-identity.account-profile.update",
+                ],
+            ),
         Endpoint::post("/v1/profiles/{id}/identities/{kind}", "set_profile_identity", http::add)
             .actions(UPDATE)
             .events(TARGET, &["iam-identity.profile-identity.add"]),

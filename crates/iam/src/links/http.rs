@@ -1,34 +1,18 @@
 //! Requests on links.
 
-use avouch_gate::{Ctx, Error, Kind, Request, Response, Result, Target, etag};
+use avouch_gate::{Ctx, Details, Error, Kind, Request, Response, Result, Target, etag};
 use avouch_policy::access::ResourceAttrs;
 use avouch_policy::rules::{CrType, Link};
 use avouch_wire::crn::Crn;
+use avouch_wire::identity::CreateLink;
 use avouch_wire::ids::LinkId;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{StoredLink, render, sql};
 use crate::history::{self, Author};
 use crate::profiles::Profile;
 use crate::profiles::http as profiles;
-
-#[derive(Deserialize)]
-struct Create {
-    name: Option<String>,
-    cr_type: Option<String>,
-    is_cross_account: Option<bool>,
-    link: Option<LinkBody>,
-}
-
-#[derive(Deserialize)]
-struct LinkBody {
-    crn: Option<String>,
-    namespace: Option<String>,
-    name: Option<String>,
-    component_type: Option<String>,
-    component_name: Option<String>,
-}
+use crate::told;
 
 /// Services whose CRN names a cluster; COMPAT: the published documents use all three.
 const CLUSTER_SERVICES: &[&str] = &["containers-kubernetes", "containers-openshift", "containers-redhat"];
@@ -46,7 +30,7 @@ fn not_found(id: &str) -> Error {
 }
 
 pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
-    let body: Create = request.json()?;
+    let body: CreateLink = request.json()?;
     let cr_type = cr_type(body.cr_type.as_deref(), "cr_type")?;
     let parts = body.link.ok_or_else(|| Error::missing("link"))?;
     let crn_text = parts.crn.filter(|c| !c.is_empty()).ok_or_else(|| Error::missing("link.crn"))?;
@@ -95,7 +79,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         created_at: ctx.now(),
         modified_at: ctx.now(),
     };
-    let limit = usize::try_from(ctx.app().config.limits.links_per_profile).unwrap_or(0);
+    let limit = ctx.app().config.limits.links_per_profile;
     let author = Author::of(&ctx)?;
     let made = stored.clone();
     ctx.write(permit, move |tx, event| {
@@ -104,9 +88,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         if crate::profiles::sql::get(tx, &stored.profile)?.is_none() {
             return Err(profiles::not_found(stored.profile.as_str()));
         }
-        if limit > 0 && sql::list(tx, &stored.profile)?.len() >= limit {
-            return Err(Error::new(Kind::Limit, "The maximum number of allowed links is reached."));
-        }
+        told::quota(event, "links of the profile", limit, sql::count(tx, &stored.profile)?)?;
         sql::insert(tx, &stored)?;
         history::add(tx, &stored.account, stored.profile.as_str(), &author, "create-link")
     })
@@ -131,9 +113,17 @@ async fn may_write_cluster(ctx: &Ctx, profile: &Profile, crn: &Crn) -> Result<()
     })
 }
 
-fn describe(event: &mut avouch_gate::Details, l: &StoredLink) {
+fn describe(event: &mut Details, l: &StoredLink) {
     event.request("link_id", l.link.id.as_str()).request("cr_type", l.link.cr_type.as_str()).request("crn", l.crn.as_str());
-    for (field, value) in [("namespace", &l.link.namespace), ("name", &l.link.name)] {
+    if l.link.is_cross_account {
+        event.request("is_cross_account", true);
+    }
+    for (field, value) in [
+        ("namespace", &l.link.namespace),
+        ("name", &l.link.name),
+        ("component_type", &l.link.component_type),
+        ("component_name", &l.link.component_name),
+    ] {
         if let Some(value) = value {
             event.request(field, value.as_str());
         }
@@ -175,7 +165,7 @@ pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
     Ok(Response::empty(204))
 }
 
-/// Deletes every link that agrees with all given parameters.
+/// Deletes every link that agrees with all given parameters; each has its own event.
 pub async fn delete_by_parameters(ctx: Ctx, request: Request) -> Result<Response> {
     let wanted_type = cr_type(request.query("type")?.as_deref(), "type")?;
     let crn = request.query("crn")?;
@@ -184,14 +174,14 @@ pub async fn delete_by_parameters(ctx: Ctx, request: Request) -> Result<Response
     let component_type = request.query("component_type")?;
     let component_name = request.query("component_name")?;
     let (profile, permit) = profiles::load(&ctx, request.param("id")?, "iam-identity.profile.update").await?;
-    let author = Author::of(&ctx)?;
+    let (author, each) = (Author::of(&ctx)?, permit.clone());
     ctx.write(permit, move |tx, event| {
         event.status = 204;
         let same_crn = |l: &StoredLink| {
             crn.as_ref().is_none_or(|c| *c == l.crn || Crn::parse(c).is_ok_and(|c| c.same_resource(&l.link.crn)))
         };
         let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
-        let mut ids = Vec::new();
+        let mut gone = Vec::new();
         for link in sql::list(tx, &profile.id)? {
             if link.link.cr_type == wanted_type
                 && same_crn(&link)
@@ -201,12 +191,15 @@ pub async fn delete_by_parameters(ctx: Ctx, request: Request) -> Result<Response
                 && same(&component_name, &link.link.component_name)
             {
                 sql::delete(tx, &link)?;
-                ids.push(link.link.id.to_string());
+                gone.push(link);
             }
         }
-        event.request("link_ids", ids.clone());
-        if ids.is_empty() {
-            return Err(not_found("with these parameters"));
+        let Some((first, others)) = gone.split_first() else { return Err(not_found("with these parameters")) };
+        describe(event, first);
+        for link in others {
+            let mut told = Details { status: 204, ..Details::default() };
+            describe(&mut told, link);
+            event.also.push((each.clone(), told));
         }
         history::add(tx, &profile.account, profile.id.as_str(), &author, "delete-link")
     })

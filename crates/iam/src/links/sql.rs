@@ -88,13 +88,12 @@ pub fn list(tx: &mut Tx<'_>, profile: &ProfileId) -> Result<Vec<StoredLink>> {
     tx.query(&sql, &params![profile.as_str()])?.iter().map(read).collect()
 }
 
-/// The links of an account to this CRN, as it was sent.
+/// How many links a profile has.
 ///
 /// # Errors
 /// Those of the store.
-pub fn by_crn(tx: &mut Tx<'_>, account: &AccountId, crn: &str) -> Result<Vec<StoredLink>> {
-    let sql = format!("select {COLUMNS} from profile_links where account_id = $1 and crn = $2 order by created_at, id");
-    tx.query(&sql, &params![account.as_str(), crn])?.iter().map(read).collect()
+pub fn count(tx: &mut Tx<'_>, profile: &ProfileId) -> Result<i64> {
+    Ok(tx.query_one("select count(*) from profile_links where profile_id = $1", &params![profile.as_str()])?.get(0)?)
 }
 
 fn read(row: &Row) -> Result<StoredLink> {

@@ -3,30 +3,17 @@
 use avouch_crypto::rng;
 use avouch_gate::{Ctx, Error, Kind, Permit, Request, Response, Result, etag};
 use avouch_wire::crn::Crn;
+use avouch_wire::identity::{CreateProfile, UpdateProfile};
 use avouch_wire::ids::{AccountId, ProfileId};
-use serde::Deserialize;
+use avouch_wire::text;
 use serde_json::Value;
 
 use super::{Profile, render, sql, target};
 use crate::history::{self, Author};
-use crate::paging::Page;
+use crate::paging::{Page, Row};
+use crate::told;
 
-#[derive(Deserialize)]
-struct Create {
-    name: Option<String>,
-    account_id: Option<String>,
-    description: Option<String>,
-    email: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Update {
-    name: Option<String>,
-    description: Option<String>,
-    email: Option<String>,
-}
-
-/// The account that a request names, or the caller's own. Another account's is not found, like an unknown one.
+/// The account that a request names, or the caller's own. It need not be one where the caller may do anything.
 ///
 /// # Errors
 /// `Invalid` for a malformed id.
@@ -41,22 +28,36 @@ pub fn account_of(ctx: &Ctx, named: Option<String>) -> Result<AccountId> {
 /// Checks a free text.
 ///
 /// # Errors
-/// `Missing` for an empty one where it is required, `Invalid` when too long or not printable.
+/// `Invalid` when too long or not printable.
 pub fn check_text(field: &'static str, text: &str, max: usize) -> Result<()> {
-    if text.chars().count() > max || text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') {
+    if !text::printable_multiline(text, max) {
         return Err(Error::invalid(field, format!("The property '{field}' is too long or not printable.")));
     }
     Ok(())
 }
 
-/// Checks a required name.
+/// Checks a required name: one line, and no white space at its ends, where it would make two names look alike.
 ///
 /// # Errors
-/// As [`check_text`].
+/// `Missing` for an empty one, `Invalid` for one that is too long or not fit to be shown.
 pub fn check_name(name: Option<&str>, max: usize) -> Result<&str> {
     let name = name.filter(|n| !n.trim().is_empty()).ok_or_else(|| Error::missing("name"))?;
-    check_text("name", name, max)?;
+    if !text::name(name, max) {
+        return Err(Error::invalid("name", "The property 'name' is too long, not printable, or has space at its ends."));
+    }
     Ok(name)
+}
+
+/// The id in a path that may hold an id, an IAM id or a CRN of this kind of object, and the account that the CRN names.
+/// `None`: a CRN of something else.
+pub fn path_id(text: &str, resource_type: &str) -> Option<(String, Option<AccountId>)> {
+    match Crn::parse(text) {
+        Ok(crn) if crn.service() == "iam-identity" && crn.resource_type() == resource_type => {
+            Some((crn.resource().to_owned(), Some(crn.account()?)))
+        }
+        Ok(_) => None,
+        Err(_) => Some((text.strip_prefix("iam-").unwrap_or(text).to_owned(), None)),
+    }
 }
 
 /// A name of the form of an id could capture clients that put an id where a name belongs.
@@ -75,12 +76,10 @@ fn check_profile_name(name: Option<&str>) -> Result<&str> {
 /// `NotFound` for anything else.
 pub async fn find(ctx: &Ctx, text: &str) -> Result<Profile> {
     let unknown = || not_found(text);
-    let id = match Crn::parse(text) {
-        Ok(crn) => crn.resource().to_owned(),
-        Err(_) => text.strip_prefix("iam-").unwrap_or(text).to_owned(),
-    };
+    let (id, account) = path_id(text, "profile").ok_or_else(unknown)?;
     let id = ProfileId::parse(&id).map_err(|_| unknown())?;
-    ctx.read(move |tx| sql::get(tx, &id)).await?.ok_or_else(unknown)
+    let found = ctx.read(move |tx| sql::get(tx, &id)).await?;
+    found.filter(|p| account.is_none_or(|a| a == p.account)).ok_or_else(unknown)
 }
 
 /// The answer for an unknown profile and for one of another account.
@@ -112,7 +111,7 @@ pub async fn decide(ctx: &Ctx, profile: &Profile, action: &str) -> Result<Permit
 }
 
 pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
-    let body: Create = request.json()?;
+    let body: CreateProfile = request.json()?;
     let name = check_profile_name(body.name.as_deref())?.to_owned();
     let account = account_of(&ctx, Some(body.account_id.ok_or_else(|| Error::missing("account_id"))?))?;
     check_text("description", body.description.as_deref().unwrap_or_default(), 1000)?;
@@ -136,15 +135,13 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         modified_at: ctx.now(),
     };
     let author = Author::of(&ctx)?;
-    let limit = i64::from(ctx.app().config.limits.profiles);
+    let limit = ctx.app().config.limits.profiles;
     let made = profile.clone();
     ctx.write(permit, move |tx, event| {
         event.status = 201;
         event.target(profile.crn().to_string(), &profile.name);
         event.request("name", profile.name.as_str());
-        if limit > 0 && sql::count(tx, &profile.account)? >= limit {
-            return Err(Error::new(Kind::Limit, "The maximum number of allowed profiles is reached."));
-        }
+        told::quota(event, "profiles", limit, sql::count(tx, &profile.account)?)?;
         sql::insert(tx, &profile)?;
         history::add(tx, &profile.account, profile.id.as_str(), &author, "create-profile")
     })
@@ -171,7 +168,12 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
                         let records = history::of(tx, &account, p.id.as_str())?;
                         crate::paging::put(&mut shown, "history", Some(records));
                     }
-                    out.push((p.created_at.millis(), shown));
+                    out.push(Row {
+                        created_at: p.created_at,
+                        modified_at: p.modified_at,
+                        created_by: p.created_by,
+                        shown,
+                    });
                 }
             }
             Ok(out)
@@ -204,7 +206,7 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
 }
 
 pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
-    let body: Update = request.json()?;
+    let body: UpdateProfile = request.json()?;
     if body.name.is_some() {
         check_profile_name(body.name.as_deref())?;
     }
@@ -218,10 +220,9 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
         .write(permit, move |tx, event| {
             let mut p = sql::get(tx, &found.id)?.ok_or_else(|| not_found(found.id.as_str()))?;
             etag::check(&wanted, &p.etag)?;
+            let old = render(&p);
             if let Some(name) = &body.name {
-                if *name != p.name {
-                    event.request("instance_name", name.as_str()).request("prev_instance_name", p.name.as_str());
-                }
+                told::rename(event, &p.name, name);
                 p.name.clone_from(name);
             }
             if let Some(description) = &body.description {
@@ -232,6 +233,7 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
             }
             p.etag = crate::next_tag(&p.etag, &salt);
             p.modified_at = now;
+            told::change(event, &old, &render(&p));
             event.target(p.crn().to_string(), &p.name);
             sql::update(tx, &p)?;
             history::add(tx, &p.account, p.id.as_str(), &author, "update-profile")?;

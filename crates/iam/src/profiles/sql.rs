@@ -69,6 +69,7 @@ pub fn delete(tx: &mut Tx<'_>, p: &Profile) -> Result<()> {
     }
     tx.execute("delete from profiles where id = $1", &params![p.id.as_str()])?;
     crate::history::forget(tx, &p.account, p.id.as_str())?;
+    crate::token::activity::forget(tx, &p.account, p.id.as_str())?;
     tx.changed(p.account.as_str(), "identity", p.iam_id().as_str())?;
     Ok(())
 }

@@ -2,18 +2,12 @@
 
 use avouch_crypto::rng;
 use avouch_gate::{Ctx, Error, Kind, Permit, Request, Response, Result, etag};
-use serde::Deserialize;
+use avouch_wire::identity::ServiceIdGroupBody;
 use serde_json::json;
 
 use super::{Group, crn, render, sql, target};
-use crate::profiles::http::{account_of, check_name, check_text};
-
-#[derive(Deserialize)]
-struct Body {
-    account_id: Option<String>,
-    name: Option<String>,
-    description: Option<String>,
-}
+use crate::profiles::http::{account_of, check_name, check_text, path_id};
+use crate::told;
 
 fn not_found(id: &str) -> Error {
     let shown: String = id.chars().filter(|c| !c.is_control()).take(128).collect();
@@ -22,7 +16,11 @@ fn not_found(id: &str) -> Error {
 }
 
 async fn load(ctx: &Ctx, id: &str, action: &str) -> Result<(Group, Permit)> {
-    let (account, wanted) = (ctx.caller()?.account().clone(), id.to_owned());
+    let (wanted, named) = path_id(id, "serviceid-group").ok_or_else(|| not_found(id))?;
+    let account = ctx.caller()?.account().clone();
+    if named.is_some_and(|n| n != account) {
+        return Err(not_found(id));
+    }
     let group = ctx.read(move |tx| sql::get(tx, &account, &wanted)).await?.ok_or_else(|| not_found(id))?;
     let permit = ctx.authorize(action, &target(&group.account, Some(&group))).await?;
     Ok((group, permit))
@@ -36,7 +34,7 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
 }
 
 pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
-    let body: Body = request.json()?;
+    let body: ServiceIdGroupBody = request.json()?;
     let name = check_name(body.name.as_deref(), 300)?.to_owned();
     check_text("description", body.description.as_deref().unwrap_or_default(), 1000)?;
     let account = account_of(&ctx, Some(body.account_id.ok_or_else(|| Error::missing("account_id"))?))?;
@@ -67,22 +65,26 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
 }
 
 pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
-    let body: Body = request.json()?;
+    let body: ServiceIdGroupBody = request.json()?;
     let name = check_name(body.name.as_deref(), 300)?.to_owned();
     check_text("description", body.description.as_deref().unwrap_or_default(), 1000)?;
     let wanted = request.if_match()?;
     let (found, permit) = load(&ctx, request.param("id")?, "iam-identity.serviceid-group.update").await?;
     let (salt, now) = (rng::hex(ctx.app().rng.as_ref(), 16), ctx.now());
     let group = ctx
-        .write(permit, move |tx, _event| {
+        .write(permit, move |tx, event| {
             let mut g = sql::get(tx, &found.account, &found.id)?.ok_or_else(|| not_found(&found.id))?;
             etag::check(&wanted, &g.etag)?;
+            let old = render(&g);
+            told::rename(event, &g.name, &name);
             g.name.clone_from(&name);
             if let Some(description) = &body.description {
                 g.description = Some(description.clone()).filter(|d| !d.is_empty());
             }
             g.etag = crate::next_tag(&g.etag, &salt);
             g.modified_at = now;
+            told::change(event, &old, &render(&g));
+            event.target(crn(&g), &g.name);
             sql::put(tx, &g)?;
             Ok(g)
         })

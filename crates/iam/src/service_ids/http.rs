@@ -3,7 +3,8 @@
 use avouch_crypto::rng;
 use avouch_gate::{Ctx, Details, Error, Kind, Permit, Request, Response, Result, etag};
 use avouch_wire::crn::Crn;
-use avouch_wire::ids::ServiceIdId;
+use avouch_wire::identity::{CreateServiceId, UpdateServiceId};
+use avouch_wire::ids::{IamKind, ServiceIdId};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,24 +12,15 @@ use super::{ServiceId, decide, render, sql, target};
 use crate::account_settings::{self, Creation};
 use crate::api_keys::{self, NewKey};
 use crate::history::{self, Author};
-use crate::paging::{Page, put};
-use crate::profiles::http::{account_of, check_name, check_text};
+use crate::paging::{Page, Row, put};
+use crate::profiles::http::{account_of, check_name, check_text, path_id};
+use crate::told;
 
 #[derive(Deserialize)]
 struct Create {
-    account_id: Option<String>,
-    name: Option<String>,
-    group_id: Option<String>,
-    description: Option<String>,
-    unique_instance_crns: Option<Vec<String>>,
+    #[serde(flatten)]
+    service_id: CreateServiceId,
     apikey: Option<NewKey>,
-}
-
-#[derive(Deserialize)]
-struct Update {
-    name: Option<String>,
-    description: Option<String>,
-    unique_instance_crns: Option<Vec<String>>,
 }
 
 /// The answer for an unknown service ID and for one of another account.
@@ -64,18 +56,16 @@ pub fn flag(request: &Request, header: &'static str) -> Result<bool> {
 }
 
 async fn load(ctx: &Ctx, text: &str, action: &str) -> Result<(ServiceId, Permit)> {
-    let bare = match Crn::parse(text) {
-        Ok(crn) => crn.resource().to_owned(),
-        Err(_) => text.strip_prefix("iam-").unwrap_or(text).to_owned(),
-    };
-    let id = ServiceIdId::parse(&bare).map_err(|_| not_found(text))?;
-    let found = ctx.read(move |tx| sql::get(tx, &id)).await?.ok_or_else(|| not_found(text))?;
+    let (id, account) = path_id(text, "serviceid").ok_or_else(|| not_found(text))?;
+    let id = ServiceIdId::parse(&id).map_err(|_| not_found(text))?;
+    let found = ctx.read(move |tx| sql::get(tx, &id)).await?;
+    let found = found.filter(|s| account.is_none_or(|a| a == s.account)).ok_or_else(|| not_found(text))?;
     let permit = decide(ctx, &found, action).await?;
     Ok((found, permit))
 }
 
 pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
-    let body: Create = request.json()?;
+    let Create { service_id: body, apikey } = request.json()?;
     let name = check_name(body.name.as_deref(), 300)?.to_owned();
     let account = account_of(&ctx, Some(body.account_id.ok_or_else(|| Error::missing("account_id"))?))?;
     check_text("description", body.description.as_deref().unwrap_or_default(), 1000)?;
@@ -84,8 +74,10 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let show_group = request.query_bool("show_group_id")?.unwrap_or(false);
     let lock = flag(&request, "entity-lock")?;
     let target = target(&account, None).named(name.as_str());
-    // Every member may create service IDs unless the account restricts it.
-    let permit = if account_settings::restricted(&ctx, &account, Creation::ServiceId).await? {
+    // Every user of the account may create service IDs unless the account restricts it. Workloads are no such members:
+    // one that may do nothing must not be able to leave a lasting credential behind.
+    let member = ctx.caller()?.iam_id().kind() == IamKind::User;
+    let permit = if !member || account_settings::restricted(&ctx, &account, Creation::ServiceId).await? {
         ctx.authorize("iam-identity.serviceid.create", &target).await?
     } else {
         ctx.authorize_member("iam-identity.serviceid.create", &target)?
@@ -103,20 +95,18 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         created_by: ctx.caller()?.iam_id().to_string(),
         modified_at: ctx.now(),
     };
-    let key = match body.apikey {
+    let key = match apikey {
         Some(new) => Some(api_keys::prepare(&ctx, &account, &service_id.iam_id(), new, false)?),
         None => None,
     };
-    let limit = i64::from(ctx.app().config.limits.service_ids);
+    let limit = ctx.app().config.limits.service_ids;
     let (author, key_permit) = (Author::of(&ctx)?, permit.clone());
     let (made, made_key) = (service_id.clone(), key.as_ref().map(|k| k.key.clone()));
     ctx.write(permit, move |tx, event| {
         event.status = 201;
         event.target(service_id.crn().to_string(), &service_id.name);
         event.request("name", service_id.name.as_str()).request("lock", service_id.locked);
-        if limit > 0 && sql::count(tx, &service_id.account)? >= limit {
-            return Err(Error::new(Kind::Limit, "The maximum number of allowed service IDs is reached."));
-        }
+        told::quota(event, "service IDs", limit, sql::count(tx, &service_id.account)?)?;
         if let Some(group) = &service_id.group
             && crate::service_id_groups::sql::get(tx, &service_id.account, group)?.is_none() {
                 return Err(Error::invalid("group_id", "The property 'group_id' names no group of the account."));
@@ -129,6 +119,8 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
             let mut told = Details { status: 201, ..Details::default() };
             told.action("iam-identity.serviceid-apikey.create");
             told.target(key.crn(), &key.name);
+            told.target_type = Some("iam-identity/serviceid-apikey".into());
+            told.request("name", key.name.as_str()).request("iam_id", key.iam_id.as_str());
             event.also.push((key_permit.clone(), told));
         }
         Ok(())
@@ -156,18 +148,22 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
         .read(move |tx| {
             let mut out = Vec::new();
             for s in sql::list(tx, &account)? {
-                let asked = name.as_ref().is_none_or(|n| *n == s.name)
-                    && group.as_ref().is_none_or(|g| Some(g) == s.group.as_ref());
+                // Without a group, the default group is meant, which has no record.
+                let asked = name.as_ref().is_none_or(|n| *n == s.name) && group == s.group;
                 if asked
                     && (s.created_by == me
                         || filter.permits("iam-identity.serviceid.get", &target(&account, Some(&s)).attrs))
                 {
                     let mut shown = render(&s, show_group);
-                    put(&mut shown, "created_by", Some(s.created_by.clone()));
                     if with_history {
                         put(&mut shown, "history", Some(history::of(tx, &account, s.id.as_str())?));
                     }
-                    out.push((s.created_at.millis(), shown));
+                    out.push(Row {
+                        created_at: s.created_at,
+                        modified_at: s.modified_at,
+                        created_by: s.created_by,
+                        shown,
+                    });
                 }
             }
             Ok(out)
@@ -201,7 +197,7 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
 }
 
 pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
-    let body: Update = request.json()?;
+    let body: UpdateServiceId = request.json()?;
     if body.name.is_some() {
         check_name(body.name.as_deref(), 300)?;
     }
@@ -220,10 +216,9 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
                 return Err(locked());
             }
             etag::check(&wanted, &s.etag)?;
+            let old = render(&s, true);
             if let Some(name) = &body.name {
-                if *name != s.name {
-                    event.request("instance_name", name.as_str()).request("prev_instance_name", s.name.as_str());
-                }
+                told::rename(event, &s.name, name);
                 s.name.clone_from(name);
             }
             if let Some(description) = &body.description {
@@ -234,6 +229,7 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
             }
             s.etag = crate::next_tag(&s.etag, &salt);
             s.modified_at = now;
+            told::change(event, &old, &render(&s, true));
             event.target(s.crn().to_string(), &s.name);
             sql::put(tx, &s)?;
             history::add(tx, &s.account, s.id.as_str(), &author, "update-serviceid")?;
@@ -245,7 +241,7 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
 
 pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
     let (found, permit) = load(&ctx, request.param("id")?, "iam-identity.serviceid.delete").await?;
-    let now = ctx.now();
+    let (now, each) = (ctx.now(), permit.clone());
     ctx.write(permit, move |tx, event| {
         event.status = 204;
         let s = sql::get(tx, &found.id)?.ok_or_else(|| not_found(found.id.as_str()))?;
@@ -253,7 +249,14 @@ pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
         if s.locked {
             return Err(locked());
         }
-        api_keys::sql::delete_of_owner(tx, &s.account, &s.iam_id())?;
+        for key in api_keys::sql::list(tx, &s.account, Some(&s.iam_id()))? {
+            api_keys::sql::delete(tx, &key)?;
+            let mut told = Details { status: 204, locked: key.locked, ..Details::default() };
+            told.action("iam-identity.serviceid-apikey.delete");
+            told.target(key.crn(), &key.name);
+            told.target_type = Some("iam-identity/serviceid-apikey".into());
+            event.also.push((each.clone(), told));
+        }
         sql::delete(tx, &s)?;
         crate::access_source::subject_removed(tx, &s.account, &s.iam_id(), now)
     })

@@ -121,7 +121,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             .events(TARGET, &["iam-identity.account-serviceid.update"]),
         Endpoint::delete("/v1/serviceids/{id}", "delete_service_id", http::delete)
             .actions(&["iam-identity.serviceid.delete"])
-            .events(TARGET, &["iam-identity.account-serviceid.delete"]),
+            .events(
+                TARGET,
+                &["iam-identity.account-serviceid.delete", "iam-identity.serviceid-apikey.delete"],
+            ),
         Endpoint::post("/v1/serviceids/{id}/lock", "lock_service_id", http::lock)
             .actions(UPDATE)
             .events(TARGET, &["iam-identity.account-serviceid.update"]),

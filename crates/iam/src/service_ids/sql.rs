@@ -45,6 +45,7 @@ pub fn put(tx: &mut Tx<'_>, s: &ServiceId) -> Result<()> {
 pub fn delete(tx: &mut Tx<'_>, s: &ServiceId) -> Result<()> {
     tx.execute("delete from service_ids where id = $1", &params![s.id.as_str()])?;
     crate::history::forget(tx, &s.account, s.id.as_str())?;
+    crate::token::activity::forget(tx, &s.account, s.id.as_str())?;
     tx.changed(s.account.as_str(), "identity", s.iam_id().as_str())?;
     Ok(())
 }
