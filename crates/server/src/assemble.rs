@@ -98,6 +98,7 @@ pub fn open_store(options: &Options) -> anyhow::Result<(Store, Arc<KeyRing>)> {
 /// # Errors
 /// When two endpoints claim the same method and path, or the signing keys cannot be loaded.
 pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> anyhow::Result<Assembled> {
+    keyring_belongs(&store, &keyring).await?;
     let kubernetes = avouch_kubernetes::Kubernetes::new(&options.config)
         .map_err(|e| anyhow::anyhow!("{}", e.cause_text().unwrap_or(e.message())))?;
     let kubernetes = Arc::new(kubernetes);
@@ -126,6 +127,28 @@ pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> 
         .await
         .map_err(|e| anyhow::anyhow!("signing keys: {}", e.cause_text().unwrap_or(e.message())))?;
     Ok(Assembled { app, router: Arc::new(router) })
+}
+
+/// A lost or exchanged key file would start with a fresh key and find nothing that it can open: the store remembers
+/// which key it was sealed under.
+async fn keyring_belongs(store: &Store, keyring: &Arc<KeyRing>) -> anyhow::Result<()> {
+    const NAME: &str = "keyring";
+    let active = keyring.active_id();
+    let known: Option<Vec<u8>> = store
+        .write::<_, avouch_store::Error, _>(move |tx| {
+            let known = tx.system_value(NAME)?;
+            if known.is_none() {
+                tx.set_system_value(NAME, active.to_string().as_bytes())?;
+            }
+            Ok(known)
+        })
+        .await?;
+    let Some(known) = known else { return Ok(()) };
+    let id = std::str::from_utf8(&known).ok().and_then(|t| t.parse().ok());
+    if id.is_none_or(|id| !keyring.contains(id)) {
+        anyhow::bail!("the key ring is not the one that this store was sealed under: put the right key file back");
+    }
+    Ok(())
 }
 
 /// Users live in `platform`, profiles and service IDs in `iam`; a service acting as itself lives as long as its CRN

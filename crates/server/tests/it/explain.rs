@@ -98,3 +98,27 @@ async fn failed_exchanges_of_one_address_end_in_429_and_others_go_on() {
     t.advance_secs(61);
     assert_eq!(t.anon_from([127, 0, 0, 9].into()).form("/identity/token", &bad).await.status, 400);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_not_opened_with_another_key_ring() {
+    use avouch_server::Options;
+    let data = tempfile::tempdir().unwrap();
+    let start = async |data: &std::path::Path| {
+        let options = Options::new(avouch_gate::config::Config::default(), data.to_owned());
+        let (options, store, keyring) = tokio::task::spawn_blocking(move || {
+            let (store, keyring) = avouch_server::assemble::open_store(&options).unwrap();
+            (options, store, keyring)
+        })
+        .await
+        .unwrap();
+        let closing = store.clone();
+        let result = avouch_server::assemble(options, store, keyring).await.map(|_| ());
+        closing.close().await;
+        result
+    };
+    start(data.path()).await.unwrap();
+    start(data.path()).await.unwrap();
+    std::fs::remove_file(data.path().join("keyring")).unwrap();
+    let refused = start(data.path()).await.unwrap_err().to_string();
+    assert!(refused.contains("key ring"), "{refused}");
+}
