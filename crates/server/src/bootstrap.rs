@@ -110,7 +110,7 @@ pub async fn create_account(
     let iam_id = IamId::parse(owner).map_err(Error::internal)?;
     let group = rng::hex(app.rng.as_ref(), 16);
     let key_id = ApiKeyId::from_uuid(rng::uuid_v4(app.rng.as_ref()));
-    let policies: Vec<_> = (0..if operator { 3 } else { 2 }).map(|_| rng::uuid_v4(app.rng.as_ref())).collect();
+    let policies: Vec<_> = (0..3).map(|_| rng::uuid_v4(app.rng.as_ref())).collect();
     let tags: Vec<String> = (0..4).map(|_| avouch_gate::etag::tag(1, app.rng.as_ref())).collect();
     let event = started(app, &account, &iam_id);
     let value = avouch_iam::api_keys::digest_of(api_key);
@@ -119,7 +119,7 @@ pub async fn create_account(
     app.store
         .write(move |tx| {
             // Whoever owns the first account runs this deployment; owners of further accounts run nothing but theirs.
-            let operator = avouch_platform::accounts::sql::all(tx)?.is_empty();
+            let operator = operator && avouch_platform::accounts::sql::all(tx)?.is_empty();
             let owned = if operator { policies.len() } else { policies.len().saturating_sub(1) };
             avouch_platform::accounts::sql::insert(
                 tx,

@@ -9,11 +9,10 @@ use avouch_wire::crn::Crn;
 use avouch_wire::explain::{AccessQuestion, ExplainRequest, ExplainResponse, TrustQuestion};
 use avouch_wire::ids::{AccountId, IamId};
 use avouch_wire::time::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::transaction::{self, attributes};
 use super::{access_answer, answer, find, may_see_access, may_see_profile, not_found, trust_answer};
-use crate::token::lookup;
 
 pub async fn explain(ctx: Ctx, request: Request) -> Result<Response> {
     let asked: ExplainRequest = request.json()?;
@@ -127,94 +126,4 @@ async fn complete(ctx: &Ctx, attrs: ResourceAttrs, instance: &str) -> Result<Res
         Some(info) => attrs.resource_group(&info.resource_group).region(&info.region).tags(info.tags),
         None => attrs,
     })
-}
-
-/// Which profiles a compute resource may become (`crn`), or whom a profile trusts (`profile_id`).
-pub async fn trust(ctx: Ctx, request: Request) -> Result<Response> {
-    let account = ctx.caller()?.account().clone();
-    let filter = ctx.filter(&account).await?;
-    let asked = account.clone();
-    let (crn, only) = match (request.query("crn")?, request.query("profile_id")?) {
-        (Some(crn), None) => {
-            let crn = Crn::parse(&crn)
-                .map_err(|_| Error::invalid("crn", "The query parameter 'crn' is not a CRN."))?;
-            (Some(crn), None)
-        }
-        (None, Some(id)) => {
-            let profile = find(&ctx, &account, &id).await?.ok_or_else(not_found)?;
-            may_see_profile(&ctx, &profile).await?;
-            (None, Some(profile))
-        }
-        _ => return Err(Error::invalid("crn", "Exactly one of 'crn' and 'profile_id' must be given.")),
-    };
-    let profiles = match only {
-        Some(profile) => vec![profile],
-        None => ctx.read(move |tx| lookup::all_profiles(tx, &asked)).await?,
-    };
-    let mut out = Vec::new();
-    for p in profiles {
-        let attrs = ResourceAttrs::service(&account, "iam-identity").resource("profile", p.id.as_str());
-        if !filter.permits(super::PROFILE_GET, &attrs) {
-            continue;
-        }
-        let entry = |kind: &str, id: &str, name: Option<&String>, trusts: String| {
-            let mut entry = json!({
-                "profile_id": p.id.as_str(), "profile_name": p.name, "kind": kind, "id": id, "trusts": trusts,
-            });
-            crate::paging::put(&mut entry, "name", name.cloned());
-            entry
-        };
-        for l in &p.links {
-            if crn.as_ref().is_none_or(|c| c.same_resource(&l.crn)) {
-                let parts = [&l.namespace, &l.name, &l.component_type, &l.component_name];
-                let finer: Vec<&str> = parts.iter().filter_map(|p| p.as_deref()).collect();
-                let trusts = format!("{} {} {}", l.cr_type.as_str(), l.crn, finer.join("/")).trim().to_owned();
-                let mut shown = entry("link", l.id.as_str(), l.label.as_ref(), trusts);
-                crate::paging::put(&mut shown, "cr_type", Some(l.cr_type.as_str()));
-                out.push(shown);
-            }
-        }
-        for r in &p.rules {
-            // A rule may admit the resource unless a condition on what the CRN fixes already fails.
-            let fixed = crn.as_ref().map(fixed_claims);
-            let excluded = fixed.as_ref().is_some_and(|f| {
-                r.conditions.iter().any(|c| f.get(c.claim()).is_some() && !c.holds(f.get(c.claim())))
-            });
-            if excluded {
-                continue;
-            }
-            let words: Vec<String> =
-                r.conditions.iter().map(|c| format!("{} {} {}", c.claim(), c.operator(), c.value())).collect();
-            let trusts = format!("{} with {}", r.cr_type.as_str(), words.join(" and "));
-            let mut shown = entry("claim_rule", r.id.as_str(), r.name.as_ref(), trusts);
-            crate::paging::put(&mut shown, "cr_type", Some(r.cr_type.as_str()));
-            let open: Vec<&str> = r
-                .conditions
-                .iter()
-                .map(|c| c.claim())
-                .filter(|c| fixed.as_ref().is_none_or(|f| f.get(c).is_none()))
-                .collect();
-            crate::paging::put(&mut shown, "depends_on", Some(open));
-            let warnings = avouch_policy::rules::lint(r.cr_type, &r.conditions);
-            if !warnings.is_empty() {
-                crate::paging::put(&mut shown, "warnings", Some(warnings));
-            }
-            out.push(shown);
-        }
-        if crn.is_none() {
-            for i in &p.identities {
-                out.push(entry("identity", &i.iam_id, None, format!("{} {}", i.kind, i.iam_id)));
-            }
-        }
-    }
-    Response::json(200, &json!({"trust": out}))
-}
-
-/// Claims that follow from the CRN alone.
-fn fixed_claims(crn: &Crn) -> Claims {
-    let mut claims = Claims::new();
-    claims.set("crn", crn.to_string().as_str());
-    claims.set("service_instance", crn.instance());
-    claims.set("location", crn.region());
-    claims
 }

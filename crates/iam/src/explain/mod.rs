@@ -5,6 +5,7 @@
 
 mod http;
 mod transaction;
+mod trust;
 
 use async_trait::async_trait;
 use avouch_gate::links::TrustExplainer;
@@ -37,7 +38,9 @@ impl TrustExplainer for Explainer {
         identity: &ComputeIdentity,
         profile: &str,
     ) -> Result<Option<Reason>> {
-        Ok(find(ctx, account, profile).await?.map(|p| judge(identity, &p).1))
+        let Some(profile) = find(ctx, account, profile).await? else { return Ok(None) };
+        may_see_profile(ctx, &profile).await?;
+        Ok(Some(judge(identity, &profile).1))
     }
 }
 
@@ -57,9 +60,13 @@ fn judge(identity: &ComputeIdentity, profile: &TrustedProfile) -> (bool, Reason)
     match_profile(identity, &profile.account, &profile.links, &profile.rules)
 }
 
+fn profile_attrs(profile: &TrustedProfile) -> ResourceAttrs {
+    ResourceAttrs::service(&profile.account, "iam-identity").resource("profile", profile.id.as_str())
+}
+
 /// Decides whether the caller may see whom the profile trusts.
 async fn may_see_profile(ctx: &Ctx, profile: &TrustedProfile) -> Result<()> {
-    let attrs = ResourceAttrs::service(&profile.account, "iam-identity").resource("profile", profile.id.as_str());
+    let attrs = profile_attrs(profile);
     let target = Target::global("iam-identity", &profile.account, attrs, &profile.crn).named(&profile.name);
     ctx.authorize(PROFILE_GET, &target).await.map(|_| ()).map_err(hidden)
 }
@@ -148,7 +155,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .events("iam-am/explanation", &["iam-am.explanation.read"])
             .effect(avouch_gate::Effect::Read)
             .body_limit(64 * 1024),
-        Endpoint::get("/avouch/v1/trust", "list_trust", http::trust).actions(&[PROFILE_GET]),
+        Endpoint::get("/avouch/v1/trust", "list_trust", trust::list).actions(&[PROFILE_GET]),
     ];
     endpoints.extend(crate::revocations::endpoints());
     endpoints

@@ -65,13 +65,15 @@ async fn uploaded_keys_are_rotated_by_a_patch() {
     assert_eq!(w.code(&w.token()).await, "BXNIM0407E", "the old key has retired");
     let new = next.token("team-a", "reader", "reader-0", w.now());
     assert_eq!(w.code(&new).await, "ok");
+    let admin = w.t.admin().await;
+    let any = admin.with_header("if-match", "*");
     let both = json!({"keys": [next.jwks()["keys"][0], w.issuer.jwks()["keys"][0]]});
     assert_eq!(any.patch(&w.path(), json!({"jwks": both})).await.status, 200);
     let path = format!("{}/keys/{}/revoke", w.path(), next.kid);
-    assert_eq!(w.admin.post(&path, Value::Null).await.status, 200);
+    assert_eq!(admin.post(&path, Value::Null).await.status, 200);
     assert_eq!(any.patch(&w.path(), json!({"jwks": both})).await.status, 200);
     assert_eq!(w.code(&next.token("team-a", "reader", "p", w.now())).await, "BXNIM0407E", "revoked for good");
-    assert_eq!(w.admin.post(&format!("{}/keys/none/revoke", w.path()), Value::Null).await.status, 404);
+    assert_eq!(admin.post(&format!("{}/keys/none/revoke", w.path()), Value::Null).await.status, 404);
 }
 
 #[tokio::test]

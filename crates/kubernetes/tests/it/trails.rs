@@ -34,7 +34,8 @@ async fn verified_evidence_that_is_refused_is_told_in_its_account() {
     w.exchange(&w.forged(|c| c["aud"] = json!("vault"))).await;
     let events = failures(&w).await;
     assert_eq!(events.len(), 2);
-    let (audience, trust) = (&events[0], &events[1]);
+    let of = |stage: &str| events.iter().find(|e| e["avouch"]["decision"]["stage"] == stage).unwrap();
+    let (audience, trust) = (of("evidence"), of("trust"));
     let crn = format!("crn-{}", text(&w.cluster, "crn"));
     assert_eq!((&trust["initiator"]["id"], &trust["initiator"]["name"]), (&json!(crn), &json!("c1:team-a:writer:writer-0")));
     assert_eq!(trust["reason"]["reasonForFailure"], "Selected trusted profile not eligible.");
