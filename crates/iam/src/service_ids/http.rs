@@ -75,10 +75,12 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let lock = flag(&request, "entity-lock")?;
     let target = target(&account, None).named(name.as_str());
     // Every user of the account may create service IDs unless the account restricts it. Workloads are no such members:
-    // one that may do nothing must not be able to leave a lasting credential behind.
+    // one that may do nothing must not be able to leave a lasting credential behind; one that administers service IDs may.
     let member = ctx.caller()?.iam_id().kind() == IamKind::User;
-    let permit = if !member || account_settings::restricted(&ctx, &account, Creation::ServiceId).await? {
+    let permit = if account_settings::restricted(&ctx, &account, Creation::ServiceId).await? {
         ctx.authorize("iam-identity.serviceid.create", &target).await?
+    } else if !member {
+        ctx.authorize("iam-identity.serviceid.update", &target).await?
     } else {
         ctx.authorize_member("iam-identity.serviceid.create", &target)?
     };
