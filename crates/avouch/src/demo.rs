@@ -24,7 +24,8 @@ pub fn main(_args: Args) -> anyhow::Result<()> {
         let stop_when = async {
             let _ = stopping.await;
         };
-        let Running { bootstrap, stopped, .. } = run::start(config, data.path().to_owned(), stop_when).await?;
+        let Running { bootstrap, stopped, .. } =
+            run::start(config, data.path().to_owned(), stop_when).await?;
         let made = bootstrap.ok_or_else(|| anyhow::anyhow!("the throw-away folder was not empty"))?;
         println!("Avouch demo: a workload without any credential proves itself and reads a secret.");
         println!("A server runs at {} on a throw-away store.", made.url);

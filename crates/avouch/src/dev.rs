@@ -35,7 +35,10 @@ pub fn main(args: Args) -> anyhow::Result<()> {
         eprintln!();
         eprintln!("Everything here is gone when this program ends (Ctrl-C). Try:");
         eprintln!("  avouch login -a {} --apikey \"$IAM_APIKEY\" -r {}", made.url, made.region);
-        eprintln!("  avouch login -a {} --cr-token @$CR_TOKEN_FILENAME --profile {}", made.url, world.profile_name);
+        eprintln!(
+            "  avouch login -a {} --cr-token @$CR_TOKEN_FILENAME --profile {}",
+            made.url, world.profile_name
+        );
         stopped.await?
     })
 }

@@ -33,7 +33,11 @@ pub fn main(args: Args) -> anyhow::Result<()> {
             run::start(config, args.data.clone(), run::interrupted()).await?;
         if let Some(made) = bootstrap {
             made.write(&args.data).context("cannot write bootstrap.env")?;
-            eprintln!("First start: account {} made, see {}", made.account, args.data.join("bootstrap.env").display());
+            eprintln!(
+                "First start: account {} made, see {}",
+                made.account,
+                args.data.join("bootstrap.env").display()
+            );
         }
         eprintln!("Avouch listens on {address}");
         stopped.await?

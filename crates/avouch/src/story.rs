@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use avouch_crypto::base64url;
 use avouch_crypto::jws::{Alg, SigningKey, compact};
 use avouch_crypto::rng::{self, SystemRandom};
-use avouch_crypto::base64url;
 use avouch_server::Bootstrap;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -145,7 +145,10 @@ pub async fn build(made: &Bootstrap, voice: Voice) -> anyhow::Result<World> {
     };
     let api = Api::new(&made.url)?;
     let login = api
-        .exchange(&[("grant_type", "urn:ibm:params:oauth:grant-type:apikey"), ("apikey", made.api_key.expose())])
+        .exchange(&[
+            ("grant_type", "urn:ibm:params:oauth:grant-type:apikey"),
+            ("apikey", made.api_key.expose()),
+        ])
         .await?;
     ensure!(login.status == 200, "the owner cannot log in: {}", login.body);
     let token = text(&login.body, "/access_token")?.to_owned();
@@ -186,7 +189,9 @@ pub async fn build(made: &Bootstrap, voice: Voice) -> anyhow::Result<World> {
         .await?;
     tell(
         "… creates a trusted profile and links one service account to it",
-        format!("   {profile_name} ({profile_id})\n   trusts pods of {NAMESPACE}/{SERVICE_ACCOUNT} in demo-cluster"),
+        format!(
+            "   {profile_name} ({profile_id})\n   trusts pods of {NAMESPACE}/{SERVICE_ACCOUNT} in demo-cluster"
+        ),
     );
 
     let instance = admin
@@ -224,7 +229,10 @@ pub async fn build(made: &Bootstrap, voice: Voice) -> anyhow::Result<World> {
         .await?;
     tell(
         "… stores a secret and lets the profile read it",
-        format!("   secret orders-db ({secret_id})\n   policy {}: SecretsReader on this instance", text(&policy, "/id")?),
+        format!(
+            "   secret orders-db ({secret_id})\n   policy {}: SecretsReader on this instance",
+            text(&policy, "/id")?
+        ),
     );
     Ok(World { profile_name, profile_id, cluster_crn, instance, secret_id, admin: token, issuer, key, kid })
 }
@@ -235,17 +243,27 @@ pub async fn play(made: &Bootstrap, world: &World) -> anyhow::Result<()> {
     let admin = api.with(&world.admin);
     let grant = "urn:ibm:params:oauth:grant-type:cr-token";
 
-    println!("\n== A pod of {NAMESPACE}/{SERVICE_ACCOUNT} has nothing but its projected service-account token");
+    println!(
+        "\n== A pod of {NAMESPACE}/{SERVICE_ACCOUNT} has nothing but its projected service-account token"
+    );
     let cr_token = world.token(SERVICE_ACCOUNT)?;
-    let issued =
-        api.exchange(&[("grant_type", grant), ("cr_token", &cr_token), ("profile_name", &world.profile_name)]).await?;
+    let issued = api
+        .exchange(&[("grant_type", grant), ("cr_token", &cr_token), ("profile_name", &world.profile_name)])
+        .await?;
     ensure!(issued.status == 200, "the trusted pod was refused: {}", issued.body);
     let access = text(&issued.body, "/access_token")?;
     let claims = claims(access)?;
-    ensure!(text(&claims, "/iam_id")? == format!("iam-{}", world.profile_id), "the token is of another profile");
-    ensure!(text(&claims, "/authn/iam_id")? == format!("crn-{}", world.cluster_crn), "the token names another cluster");
+    ensure!(
+        text(&claims, "/iam_id")? == format!("iam-{}", world.profile_id),
+        "the token is of another profile"
+    );
+    ensure!(
+        text(&claims, "/authn/iam_id")? == format!("crn-{}", world.cluster_crn),
+        "the token names another cluster"
+    );
     println!("   it gets an IAM token for an hour, as the profile:");
-    for (name, pointer) in [("iam_id", "/iam_id"), ("authn.name", "/authn/name"), ("authn.sub", "/authn/sub")] {
+    for (name, pointer) in [("iam_id", "/iam_id"), ("authn.name", "/authn/name"), ("authn.sub", "/authn/sub")]
+    {
         println!("     {name:<11} {}", text(&claims, pointer)?);
     }
     let lifetime = claims["exp"].as_i64().unwrap_or(0) - claims["iat"].as_i64().unwrap_or(0);
@@ -255,23 +273,31 @@ pub async fn play(made: &Bootstrap, world: &World) -> anyhow::Result<()> {
     let path = format!("/secrets-manager/{}/api/v2/secrets/{}", world.instance, world.secret_id);
     let pod = api.with(access);
     let read = pod.send(Method::GET, &path, None).await?;
-    ensure!(read.status == 200 && read.body["payload"] == PAYLOAD, "the secret was not read: {}", read.status);
+    ensure!(
+        read.status == 200 && read.body["payload"] == PAYLOAD,
+        "the secret was not read: {}",
+        read.status
+    );
     println!("   GET {path}\n   200, {} characters of payload", PAYLOAD.len());
 
     println!("\n== It may not change it: reading is all the policy allows");
-    let refused = pod
-        .send(Method::POST, &format!("{path}/versions"), Some(&json!({"payload": "overwritten"})))
-        .await?;
+    let refused =
+        pod.send(Method::POST, &format!("{path}/versions"), Some(&json!({"payload": "overwritten"}))).await?;
     ensure!(refused.status == 403, "the pod could write: {}", refused.status);
     println!("   POST {path}/versions\n   403 {}", text(&refused.body, "/errors/0/message")?);
     why(&admin, &refused.transaction, "access").await?;
 
     println!("\n== A pod of {NAMESPACE}/{OTHER_ACCOUNT} in the same cluster tries the same");
     let cr_token = world.token(OTHER_ACCOUNT)?;
-    let refused =
-        api.exchange(&[("grant_type", grant), ("cr_token", &cr_token), ("profile_name", &world.profile_name)]).await?;
+    let refused = api
+        .exchange(&[("grant_type", grant), ("cr_token", &cr_token), ("profile_name", &world.profile_name)])
+        .await?;
     ensure!(refused.status == 400, "the stranger got a token");
-    ensure!(text(&refused.body, "/errorCode")? == "BXNIM0398E", "refused for another reason: {}", refused.body);
+    ensure!(
+        text(&refused.body, "/errorCode")? == "BXNIM0398E",
+        "refused for another reason: {}",
+        refused.body
+    );
     println!("   400 {} {}", text(&refused.body, "/errorCode")?, text(&refused.body, "/errorMessage")?);
     why(&admin, &refused.transaction, "trust").await?;
 
@@ -289,7 +315,13 @@ pub async fn play(made: &Bootstrap, world: &World) -> anyhow::Result<()> {
             .iter()
             .find(|e| e["action"] == action && e["outcome"] == outcome)
             .with_context(|| format!("no event {action} {outcome}"))?;
-        println!("   {:<8} {:<42} {:<8} by {}", text(row, "/outcome")?, action, text(row, "/severity")?, by(row));
+        println!(
+            "   {:<8} {:<42} {:<8} by {}",
+            text(row, "/outcome")?,
+            action,
+            text(row, "/severity")?,
+            by(row)
+        );
     }
     ensure!(!events.body.to_string().contains(PAYLOAD), "the trail holds the payload");
     println!("   and the payload is in none of {} rows", rows.len());

@@ -14,8 +14,10 @@ use crate::audit::writer::AuditWriter;
 use crate::authn::Authenticator;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::links::{AccessSource, EvidenceVerifier, IdentitySource, InstanceHooks, InstanceSource, PolicyCleaner, ResourceGroupSource,
-    TrustExplainer};
+use crate::links::{
+    AccessSource, EvidenceVerifier, IdentitySource, InstanceHooks, InstanceSource, PolicyCleaner,
+    ResourceGroupSource, TrustExplainer,
+};
 use crate::metrics::Metrics;
 use crate::rate::FailureLimiter;
 

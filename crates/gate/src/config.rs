@@ -133,7 +133,8 @@ impl Config {
             }
             None => String::new(),
         };
-        let mut table: toml::Table = toml::from_str(&text).map_err(|e| format!("configuration: {}", e.message()))?;
+        let mut table: toml::Table =
+            toml::from_str(&text).map_err(|e| format!("configuration: {}", e.message()))?;
         let defaults = toml::Table::try_from(Config::default()).map_err(|e| e.to_string())?;
         for (name, value) in environment {
             let Some(key) = name.strip_prefix("AVOUCH_") else { continue };
@@ -166,11 +167,14 @@ fn set(table: &mut toml::Table, defaults: &toml::Table, key: &str, value: &str) 
         return Ok(());
     }
     for (section, inner) in defaults {
-        let (Some(inner), Some(rest)) = (inner.as_table(), key.strip_prefix(section.as_str())) else { continue };
+        let (Some(inner), Some(rest)) = (inner.as_table(), key.strip_prefix(section.as_str())) else {
+            continue;
+        };
         let Some(rest) = rest.strip_prefix('_') else { continue };
         if let Some(like) = inner.get(rest) {
             let value = convert(like, key, value)?;
-            let entry = table.entry(section.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let entry =
+                table.entry(section.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let Some(t) = entry.as_table_mut() {
                 t.insert(rest.to_owned(), value);
             }
@@ -186,7 +190,12 @@ fn convert(like: &toml::Value, key: &str, value: &str) -> Result<toml::Value, St
         toml::Value::Boolean(_) => toml::Value::Boolean(value.parse().map_err(|_| bad())?),
         toml::Value::Integer(_) => toml::Value::Integer(value.parse().map_err(|_| bad())?),
         toml::Value::Array(_) => toml::Value::Array(
-            value.split(',').map(str::trim).filter(|v| !v.is_empty()).map(|v| toml::Value::String(v.into())).collect(),
+            value
+                .split(',')
+                .map(str::trim)
+                .filter(|v| !v.is_empty())
+                .map(|v| toml::Value::String(v.into()))
+                .collect(),
         ),
         _ => toml::Value::String(value.to_owned()),
     })
@@ -201,7 +210,11 @@ mod tests {
         let env = |k: &str, v: &str| (k.to_owned(), v.to_owned());
         let c = Config::load(
             None,
-            [env("AVOUCH_FETCH_ALLOW", "127.0.0.0/8, example.test"), env("AVOUCH_LIMITS_PROFILES", "7"), env("AVOUCH_URL", "x")],
+            [
+                env("AVOUCH_FETCH_ALLOW", "127.0.0.0/8, example.test"),
+                env("AVOUCH_LIMITS_PROFILES", "7"),
+                env("AVOUCH_URL", "x"),
+            ],
         )
         .unwrap();
         assert_eq!(c.fetch.allow, ["127.0.0.0/8", "example.test"]);

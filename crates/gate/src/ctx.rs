@@ -18,8 +18,8 @@ use crate::audit::writer::Rider;
 use crate::audit::{self, Event, EventTarget, Initiator};
 use crate::authn::Caller;
 use crate::error::{Error, Kind, Result};
-use crate::links::ExternalState;
 use crate::http::endpoint::{Effect, Endpoint};
+use crate::links::ExternalState;
 
 /// What is acted on: decision attributes and audit target in one.
 #[derive(Debug, Clone)]
@@ -231,10 +231,9 @@ impl Ctx {
     /// # Errors
     /// `Unauthenticated` on anonymous endpoints.
     pub fn caller(&self) -> Result<&Caller> {
-        self.0
-            .caller
-            .as_ref()
-            .ok_or_else(|| Error::new(Kind::Unauthenticated, "No authorization header found.").reason("no_token"))
+        self.0.caller.as_ref().ok_or_else(|| {
+            Error::new(Kind::Unauthenticated, "No authorization header found.").reason("no_token")
+        })
     }
 
     /// The caller as an initiator of events.
@@ -421,7 +420,12 @@ impl Ctx {
     ///
     /// # Errors
     /// `Unavailable`: nothing may be disclosed.
-    pub async fn disclose(&self, permit: &Permit, f: impl FnOnce(&mut Details), rider: Option<Rider>) -> Result<()> {
+    pub async fn disclose(
+        &self,
+        permit: &Permit,
+        f: impl FnOnce(&mut Details),
+        rider: Option<Rider>,
+    ) -> Result<()> {
         let mut details = self.0.trail.lock().details.clone();
         f(&mut details);
         let mut ids = EventIds::draw(self).iter();

@@ -23,7 +23,10 @@ pub fn check(wanted: &str, present: &str) -> Result<()> {
     if wanted == "*" || wanted == present {
         return Ok(());
     }
-    Err(Error::new(Kind::Stale, "The object was changed since it was read: 'If-Match' names another revision.")
-        .field("If-Match")
-        .data(serde_json::json!({"etag": present})))
+    Err(Error::new(
+        Kind::Stale,
+        "The object was changed since it was read: 'If-Match' names another revision.",
+    )
+    .field("If-Match")
+    .data(serde_json::json!({"etag": present})))
 }

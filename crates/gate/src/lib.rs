@@ -17,9 +17,9 @@ pub mod links;
 pub mod metrics;
 pub mod rate;
 
-pub use app::App;
-pub use ctx::{Ctx, Details, Permit, Target};
-pub use error::{Error, Kind, Result};
 pub use self::http::endpoint::{Auth, Effect, Endpoint, ErrorContext, Service};
 pub use self::http::request::Request;
 pub use self::http::response::Response;
+pub use app::App;
+pub use ctx::{Ctx, Details, Permit, Target};
+pub use error::{Error, Kind, Result};

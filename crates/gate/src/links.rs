@@ -207,7 +207,13 @@ pub trait PolicyCleaner: Send + Sync {
     ///
     /// # Errors
     /// Those of the store.
-    fn instance_removed(&self, tx: &mut Tx<'_>, account: &AccountId, guid: &str, now: Timestamp) -> Result<()>;
+    fn instance_removed(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        guid: &str,
+        now: Timestamp,
+    ) -> Result<()>;
 }
 
 /// Evidence that was verified: what the compute resource is.
@@ -282,5 +288,10 @@ pub trait EvidenceVerifier: Send + Sync {
     ///
     /// # Errors
     /// Only for faults of the server; a refusal is in the tree.
-    async fn inspect(&self, ctx: &Ctx, cr_token: &str, at: Timestamp) -> Result<(avouch_policy::reason::Reason, Option<Evidence>)>;
+    async fn inspect(
+        &self,
+        ctx: &Ctx,
+        cr_token: &str,
+        at: Timestamp,
+    ) -> Result<(avouch_policy::reason::Reason, Option<Evidence>)>;
 }

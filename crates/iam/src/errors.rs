@@ -16,7 +16,8 @@ pub fn render(e: &Error, context: &ErrorContext) -> Response {
         "message_code": e.code_override().unwrap_or(code),
         "message": e.message(),
     });
-    let details = e.details_text().map(str::to_owned).or_else(|| e.field_name().map(|f| format!("Property: '{f}'.")));
+    let details =
+        e.details_text().map(str::to_owned).or_else(|| e.field_name().map(|f| format!("Property: '{f}'.")));
     if let (Some(details), Some(object)) = (details, error.as_object_mut()) {
         object.insert("details".into(), json!(details));
     }
@@ -77,11 +78,24 @@ mod tests {
             ended: Timestamp::from_millis(5),
         };
         for (kind, status) in [
-            (Kind::Invalid, 400), (Kind::Missing, 400), (Kind::Unauthenticated, 401), (Kind::Forbidden, 403),
-            (Kind::NotFound, 404), (Kind::MethodNotAllowed, 405), (Kind::Conflict, 409), (Kind::Stale, 409),
-            (Kind::Gone, 410), (Kind::Locked, 409), (Kind::Precondition, 412), (Kind::TooLarge, 413),
-            (Kind::UnsupportedMedia, 415), (Kind::Unprocessable, 400), (Kind::Limit, 400), (Kind::RateLimited, 429),
-            (Kind::Unavailable, 503), (Kind::Internal, 500),
+            (Kind::Invalid, 400),
+            (Kind::Missing, 400),
+            (Kind::Unauthenticated, 401),
+            (Kind::Forbidden, 403),
+            (Kind::NotFound, 404),
+            (Kind::MethodNotAllowed, 405),
+            (Kind::Conflict, 409),
+            (Kind::Stale, 409),
+            (Kind::Gone, 410),
+            (Kind::Locked, 409),
+            (Kind::Precondition, 412),
+            (Kind::TooLarge, 413),
+            (Kind::UnsupportedMedia, 415),
+            (Kind::Unprocessable, 400),
+            (Kind::Limit, 400),
+            (Kind::RateLimited, 429),
+            (Kind::Unavailable, 503),
+            (Kind::Internal, 500),
         ] {
             let r = render(&Error::new(kind, "m"), &context);
             assert_eq!(r.status, status, "{kind:?}");

@@ -58,7 +58,8 @@ fn holds(node: &Node, row: &Row) -> bool {
                 other => row.field(other),
             };
             let mut wanted = wanted.clone().unwrap_or_default();
-            if field.ends_with("_at") && matches!(operator.as_str(), "eq" | "ne" | "gt" | "ge" | "lt" | "le") {
+            if field.ends_with("_at") && matches!(operator.as_str(), "eq" | "ne" | "gt" | "ge" | "lt" | "le")
+            {
                 // Any spelling of a time is brought to the shown one, whose texts sort like the times.
                 if let Ok(time) = Timestamp::parse_iam(&wanted) {
                     wanted = time.iam();
@@ -123,7 +124,9 @@ fn tokens(text: &str) -> Result<Vec<Token>> {
             }
             _ => {
                 let mut word = String::new();
-                while let Some(c) = chars.peek().copied().filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | '"')) {
+                while let Some(c) =
+                    chars.peek().copied().filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | '"'))
+                {
                     word.push(c);
                     chars.next();
                 }
@@ -141,7 +144,8 @@ struct Parser<'t> {
 
 impl Parser<'_> {
     fn word(&mut self, wanted: &str) -> bool {
-        let found = matches!(self.tokens.get(self.at), Some(Token::Word(w)) if w.eq_ignore_ascii_case(wanted));
+        let found =
+            matches!(self.tokens.get(self.at), Some(Token::Word(w)) if w.eq_ignore_ascii_case(wanted));
         if found {
             self.at += 1;
         }
@@ -191,7 +195,9 @@ impl Parser<'_> {
                 match operator.as_str() {
                     "pr" => Ok(Node::Test(field, operator, None)),
                     "eq" | "ne" | "co" | "sw" | "ew" | "gt" | "ge" | "lt" | "le" => match self.next()? {
-                        Token::Text(value) | Token::Word(value) => Ok(Node::Test(field, operator, Some(value))),
+                        Token::Text(value) | Token::Word(value) => {
+                            Ok(Node::Test(field, operator, Some(value)))
+                        }
                         _ => Err(bad()),
                     },
                     _ => Err(bad()),

@@ -17,15 +17,15 @@ pub mod links;
 pub mod paging;
 pub mod policies;
 pub mod profiles;
+pub mod revocations;
 pub mod roles;
 pub mod service_id_groups;
 pub mod service_ids;
-pub mod states;
-pub mod told;
-pub mod revocations;
 pub mod signing_keys;
-pub mod token;
+pub mod states;
 pub mod templates;
+pub mod token;
+pub mod told;
 
 use avouch_gate::Service;
 
@@ -52,7 +52,8 @@ pub fn identity_service() -> Service {
 
 /// Policies, roles, authorizations, the decision endpoints and the settings of access management.
 pub fn policy_service() -> Service {
-    let endpoints = [policies::endpoints(), roles::endpoints(), access_settings::endpoints(), authz::endpoints()];
+    let endpoints =
+        [policies::endpoints(), roles::endpoints(), access_settings::endpoints(), authz::endpoints()];
     Service {
         name: "iam-am",
         display: "IAM Access Management",

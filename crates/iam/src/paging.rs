@@ -64,12 +64,15 @@ impl Page {
         let descending = match request.query("order")?.as_deref() {
             None | Some("asc") => false,
             Some("desc") => true,
-            Some(_) => return Err(Error::invalid("order", "The query parameter 'order' must be 'asc' or 'desc'.")),
+            Some(_) => {
+                return Err(Error::invalid("order", "The query parameter 'order' must be 'asc' or 'desc'."));
+            }
         };
         let after = match request.query("pagetoken")? {
             None => None,
             Some(token) => {
-                let bad = || Error::invalid("pagetoken", "The query parameter 'pagetoken' is not a page token.");
+                let bad =
+                    || Error::invalid("pagetoken", "The query parameter 'pagetoken' is not a page token.");
                 let bytes = base64url::decode(&token).map_err(|_| bad())?;
                 Some(serde_json::from_slice(&bytes).map_err(|_| bad())?)
             }

@@ -14,7 +14,11 @@ pub fn endpoints() -> Vec<Endpoint> {
     };
     vec![
         list("/v1/profile_templates", "list_profile_templates", "profile_templates"),
-        list("/v1/account_settings_templates", "list_account_settings_templates", "account_settings_templates"),
+        list(
+            "/v1/account_settings_templates",
+            "list_account_settings_templates",
+            "account_settings_templates",
+        ),
         list("/v1/profile_assignments", "list_trusted_profile_assignments", "assignments"),
         list("/v1/account_settings_assignments", "list_account_settings_assignments", "assignments"),
     ]
@@ -23,9 +27,11 @@ pub fn endpoints() -> Vec<Endpoint> {
 async fn empty(ctx: Ctx, request: Request, array: &'static str) -> Result<Response> {
     let account = crate::profiles::http::account_of(&ctx, request.query("account_id")?)?;
     let limit = request.query_int("limit", 1, 100)?.unwrap_or(20);
-    let target = Target::global("iam-identity", &account, ResourceAttrs::service(&account, "iam-identity"), "");
+    let target =
+        Target::global("iam-identity", &account, ResourceAttrs::service(&account, "iam-identity"), "");
     ctx.authorize(ACTION, &target).await?;
-    let mut body = json!({"offset": 0, "limit": limit, "first": format!("{}{}", request.origin, request.path)});
+    let mut body =
+        json!({"offset": 0, "limit": limit, "first": format!("{}{}", request.origin, request.path)});
     if let Some(object) = body.as_object_mut() {
         object.insert(array.to_owned(), json!([]));
     }

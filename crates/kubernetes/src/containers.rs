@@ -17,7 +17,9 @@ pub fn endpoints() -> Vec<Endpoint> {
     const LIST_EVENT: &[&str] = &["containers-kubernetes.cluster.list"];
     vec![
         Endpoint::get("/v1/clusters", "list_clusters", list).actions(READ).events(TYPE, LIST_EVENT),
-        Endpoint::get("/global/v1/clusters", "list_clusters_global", list).actions(READ).events(TYPE, LIST_EVENT),
+        Endpoint::get("/global/v1/clusters", "list_clusters_global", list)
+            .actions(READ)
+            .events(TYPE, LIST_EVENT),
         Endpoint::get("/v1/clusters/{id_or_name}", "get_cluster", get)
             .actions(READ)
             .events(TYPE, &["containers-kubernetes.cluster.get"]),

@@ -57,7 +57,12 @@ impl Kubernetes {
 pub fn service() -> Service {
     let mut endpoints = registrations::cluster_endpoints();
     endpoints.extend(registrations::issuer_endpoints());
-    Service { name: "containers-kubernetes", display: "Kubernetes Service", endpoints, render: errors::render }
+    Service {
+        name: "containers-kubernetes",
+        display: "Kubernetes Service",
+        endpoints,
+        render: errors::render,
+    }
 }
 
 /// The published reads of clusters, and the refresh of a cluster's master.

@@ -16,7 +16,12 @@ use avouch_gate::{App, Endpoint, Result, Service};
 pub fn resource_service() -> Service {
     let mut endpoints = instances::endpoints();
     endpoints.extend(reclamations::endpoints());
-    Service { name: "resource-controller", display: "Resource Controller", endpoints, render: errors::controller }
+    Service {
+        name: "resource-controller",
+        display: "Resource Controller",
+        endpoints,
+        render: errors::controller,
+    }
 }
 
 /// Resource manager: resource groups.
@@ -27,13 +32,19 @@ pub fn resource_manager_service() -> Service {
 
 /// Users of an account, and more accounts for the operator.
 pub fn accounts_service() -> Service {
-    let endpoints: Vec<Endpoint> = accounts::http::endpoints().into_iter().chain(users::http::endpoints()).collect();
+    let endpoints: Vec<Endpoint> =
+        accounts::http::endpoints().into_iter().chain(users::http::endpoints()).collect();
     Service { name: "user-management", display: "User Management", endpoints, render: errors::manager }
 }
 
 /// The audit trail of the caller's account.
 pub fn audit_service() -> Service {
-    Service { name: "atracker", display: "Activity Tracker", endpoints: audit::endpoints(), render: errors::manager }
+    Service {
+        name: "atracker",
+        display: "Activity Tracker",
+        endpoints: audit::endpoints(),
+        render: errors::manager,
+    }
 }
 
 /// One round of the background work: reclamations that are due.

@@ -67,7 +67,8 @@ impl Scope {
     pub fn target(&self, group: Option<&str>) -> Target {
         let attrs = group.map_or_else(|| self.attrs(), |g| self.group_attrs(g));
         let i = &self.instance;
-        let mut target = Target::global("secrets-manager", &i.account, attrs, i.crn.to_string()).named(&i.name);
+        let mut target =
+            Target::global("secrets-manager", &i.account, attrs, i.crn.to_string()).named(&i.name);
         target.log_source = i.crn.to_string();
         target.resource_group = Some(format!(
             "crn:v1:{}:public:resource-controller:global:a/{}::resource-group:{}",
@@ -102,7 +103,10 @@ impl Scope {
     pub async fn authorize(&self, ctx: &Ctx, action: &str, target: &Target, group: &str) -> Result<Permit> {
         match ctx.authorize(action, target).await {
             Ok(permit) => Ok(permit),
-            Err(e) if e.kind() == Kind::Forbidden && self.permits("secrets-manager.secret-metadata.read", group) => {
+            Err(e)
+                if e.kind() == Kind::Forbidden
+                    && self.permits("secrets-manager.secret-metadata.read", group) =>
+            {
                 Err(e)
             }
             Err(e) if matches!(e.kind(), Kind::Forbidden | Kind::NotFound) => Err(no_secret()),

@@ -6,7 +6,9 @@ use serde_json::json;
 /// Renders an error.
 pub fn render(e: &Error, context: &ErrorContext) -> Response {
     let (status, code) = match e.kind() {
-        Kind::Invalid | Kind::Missing | Kind::Unprocessable | Kind::Limit => (400, "secrets-manager.Error00001"),
+        Kind::Invalid | Kind::Missing | Kind::Unprocessable | Kind::Limit => {
+            (400, "secrets-manager.Error00001")
+        }
         Kind::Unauthenticated => (401, "secrets-manager.Error00002"),
         Kind::Forbidden => (403, "secrets-manager.Error00003"),
         Kind::NotFound => (404, "secrets-manager.Error00004"),
@@ -35,10 +37,7 @@ pub fn render(e: &Error, context: &ErrorContext) -> Response {
 
 /// The answer of what a lock forbids; COMPAT: the documented text.
 pub fn locked() -> Error {
-    Error::new(
-        Kind::Locked,
-        "The requested action can't be completed because the secret version is locked.",
-    )
+    Error::new(Kind::Locked, "The requested action can't be completed because the secret version is locked.")
 }
 
 /// The answer for an unknown secret and for one that the caller may not see.
@@ -80,7 +79,10 @@ mod tests {
             let r = render(&Error::new(kind, "m"), &context);
             assert_eq!(r.status, status, "{kind:?}");
             let body: serde_json::Value = serde_json::from_slice(&r.body).unwrap();
-            assert_eq!((body["errors"][0]["message"].as_str(), body["trace"].as_str()), (Some("m"), Some("t")));
+            assert_eq!(
+                (body["errors"][0]["message"].as_str(), body["trace"].as_str()),
+                (Some("m"), Some("t"))
+            );
         }
     }
 }

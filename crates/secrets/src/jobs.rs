@@ -79,7 +79,13 @@ pub async fn rotate(app: &Arc<App>) -> Result<()> {
     Ok(())
 }
 
-fn rotate_one(app: &Arc<App>, tx: &mut Tx<'_>, instance: &str, mut new: Version, now: Timestamp) -> Result<()> {
+fn rotate_one(
+    app: &Arc<App>,
+    tx: &mut Tx<'_>,
+    instance: &str,
+    mut new: Version,
+    now: Timestamp,
+) -> Result<()> {
     let Some(Counted { mut secret, locks, .. }) = secrets::counted(tx, instance, &new.secret)? else {
         return Ok(());
     };

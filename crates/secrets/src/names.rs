@@ -23,7 +23,9 @@ pub fn name(text: Option<&str>, min: usize, max: usize) -> Result<&str> {
     }
     Err(Error::invalid(
         "name",
-        format!("The property 'name' must have {min} to {max} letters, digits, '_', '-' or '.', and end with a letter or digit."),
+        format!(
+            "The property 'name' must have {min} to {max} letters, digits, '_', '-' or '.', and end with a letter or digit."
+        ),
     ))
 }
 
@@ -45,7 +47,10 @@ pub fn description(text: Option<&str>) -> Result<()> {
 pub fn labels(labels: &[String]) -> Result<()> {
     let good = |l: &String| (2..=64).contains(&l.chars().count()) && !l.chars().any(char::is_control);
     if labels.len() > 30 || !labels.iter().all(good) {
-        return Err(Error::invalid("labels", "The property 'labels' holds at most 30 labels of 2 to 64 characters."));
+        return Err(Error::invalid(
+            "labels",
+            "The property 'labels' holds at most 30 labels of 2 to 64 characters.",
+        ));
     }
     Ok(())
 }

@@ -7,12 +7,7 @@ use serde_json::{Value, json};
 ///
 /// # Errors
 /// `Invalid` naming the parameter.
-pub fn page(
-    request: &Request,
-    array: &str,
-    rows: Vec<Value>,
-    (default, max): (i64, i64),
-) -> Result<Value> {
+pub fn page(request: &Request, array: &str, rows: Vec<Value>, (default, max): (i64, i64)) -> Result<Value> {
     let limit = request.query_int("limit", 1, max)?.unwrap_or(default);
     let offset = request.query_int("offset", 0, i64::from(i32::MAX))?.unwrap_or(0);
     let total = i64::try_from(rows.len()).unwrap_or(i64::MAX);

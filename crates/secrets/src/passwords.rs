@@ -85,9 +85,10 @@ fn pick(from: &[u8], rng: &dyn Random) -> u8 {
         rng.fill(&mut byte);
         let n = usize::from(byte[0]);
         if n < fair
-            && let Some(b) = from.get(n % from.len()) {
-                return *b;
-            }
+            && let Some(b) = from.get(n % from.len())
+        {
+            return *b;
+        }
     }
 }
 
@@ -106,7 +107,8 @@ mod tests {
                 assert!(text.bytes().any(|b| class.contains(&b)));
             }
         }
-        let plain = Policy { include_digits: false, include_symbols: false, include_uppercase: false, length: 20 };
+        let plain =
+            Policy { include_digits: false, include_symbols: false, include_uppercase: false, length: 20 };
         assert!(plain.generate(&SystemRandom).expose().bytes().all(|b| LOWER.contains(&b)));
         assert!(Policy::default().with(Patch { length: Some(11), ..Patch::default() }).is_err());
     }

@@ -42,12 +42,15 @@ impl Rotation {
     /// # Errors
     /// `Invalid` naming the member.
     pub fn parse(value: &Value) -> Result<Self> {
-        let bad = |field: &'static str| Error::invalid(field, format!("The property '{field}' is not valid."));
-        let on = value.get("auto_rotate").and_then(Value::as_bool).ok_or_else(|| bad("rotation.auto_rotate"))?;
+        let bad =
+            |field: &'static str| Error::invalid(field, format!("The property '{field}' is not valid."));
+        let on =
+            value.get("auto_rotate").and_then(Value::as_bool).ok_or_else(|| bad("rotation.auto_rotate"))?;
         if !on {
             return Ok(Rotation::Off);
         }
-        let interval = value.get("interval").and_then(Value::as_i64).ok_or_else(|| bad("rotation.interval"))?;
+        let interval =
+            value.get("interval").and_then(Value::as_i64).ok_or_else(|| bad("rotation.interval"))?;
         let unit = match value.get("unit").and_then(Value::as_str) {
             Some("day") => Unit::Day,
             Some("month") => Unit::Month,
@@ -136,7 +139,10 @@ mod tests {
         ] {
             assert_eq!(Rotation::Every(months, Unit::Month).next(at(from)), Some(at(to)), "{from}");
         }
-        assert_eq!(Rotation::Every(2, Unit::Day).next(at("2026-02-27T00:00:00Z")), Some(at("2026-03-01T00:00:00Z")));
+        assert_eq!(
+            Rotation::Every(2, Unit::Day).next(at("2026-02-27T00:00:00Z")),
+            Some(at("2026-03-01T00:00:00Z"))
+        );
         assert_eq!(Rotation::Off.next(at("2026-02-27T00:00:00Z")), None);
     }
 }

@@ -146,7 +146,9 @@ async fn keyring_belongs(store: &Store, keyring: &Arc<KeyRing>) -> anyhow::Resul
     let Some(known) = known else { return Ok(()) };
     let id = std::str::from_utf8(&known).ok().and_then(|t| t.parse().ok());
     if id.is_none_or(|id| !keyring.contains(id)) {
-        anyhow::bail!("the key ring is not the one that this store was sealed under: put the right key file back");
+        anyhow::bail!(
+            "the key ring is not the one that this store was sealed under: put the right key file back"
+        );
     }
     Ok(())
 }
@@ -156,7 +158,12 @@ async fn keyring_belongs(store: &Store, keyring: &Arc<KeyRing>) -> anyhow::Resul
 struct Identities;
 
 impl IdentitySource for Identities {
-    fn state(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> avouch_gate::Result<IdentityState> {
+    fn state(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        iam_id: &IamId,
+    ) -> avouch_gate::Result<IdentityState> {
         match iam_id.kind() {
             IamKind::User => {
                 let mut state = avouch_platform::users::state(tx, account, iam_id)?;
@@ -167,7 +174,12 @@ impl IdentitySource for Identities {
         }
     }
 
-    fn person(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> avouch_gate::Result<Option<Person>> {
+    fn person(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        iam_id: &IamId,
+    ) -> avouch_gate::Result<Option<Person>> {
         match iam_id.kind() {
             IamKind::User => avouch_platform::users::person(tx, account, iam_id),
             _ => Ok(None),

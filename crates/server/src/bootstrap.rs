@@ -71,7 +71,8 @@ impl Bootstrap {
 /// # Errors
 /// Those of the store.
 pub async fn ensure(app: &Arc<App>) -> Result<Option<Bootstrap>> {
-    let exists = app.store.read(|tx| Ok::<_, Error>(!avouch_platform::accounts::sql::all(tx)?.is_empty())).await?;
+    let exists =
+        app.store.read(|tx| Ok::<_, Error>(!avouch_platform::accounts::sql::all(tx)?.is_empty())).await?;
     if exists {
         return Ok(None);
     }
@@ -123,7 +124,13 @@ pub async fn create_account(
             let owned = if operator { policies.len() } else { policies.len().saturating_sub(1) };
             avouch_platform::accounts::sql::insert(
                 tx,
-                &Account { id: a.clone(), name: name.clone(), owner: i.clone(), state: "ACTIVE".into(), created_at: now },
+                &Account {
+                    id: a.clone(),
+                    name: name.clone(),
+                    owner: i.clone(),
+                    state: "ACTIVE".into(),
+                    created_at: now,
+                },
             )?;
             avouch_platform::users::sql::insert(
                 tx,
@@ -138,8 +145,22 @@ pub async fn create_account(
                 },
             )?;
             avouch_platform::resource_groups::create_default(tx, &a, &g, now)?;
-            avouch_iam::api_keys::create_bootstrap(tx, (&a, &i), &key_id, &value, tags.first().map_or("1-0", |t| t), now)?;
-            avouch_iam::policies::create_owner(tx, &a, &i, policies.get(..owned).unwrap_or_default(), &tags, now)?;
+            avouch_iam::api_keys::create_bootstrap(
+                tx,
+                (&a, &i),
+                &key_id,
+                &value,
+                tags.first().map_or("1-0", |t| t),
+                now,
+            )?;
+            avouch_iam::policies::create_owner(
+                tx,
+                &a,
+                &i,
+                policies.get(..owned).unwrap_or_default(),
+                &tags,
+                now,
+            )?;
             audit::sql::insert(tx, &event)
         })
         .await?;

@@ -103,7 +103,8 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
             }
         };
         let _ = stream.set_nodelay(true);
-        let (server, tls, builder, watcher) = (server.clone(), tls.clone(), builder.clone(), graceful.watcher());
+        let (server, tls, builder, watcher) =
+            (server.clone(), tls.clone(), builder.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _permit = permit;
             let result = match tls {
@@ -147,7 +148,10 @@ fn service(
     })
 }
 
-async fn handshake(tls: &TlsAcceptor, stream: TcpStream) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+async fn handshake(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
     match tokio::time::timeout(HEAD_TIME, tls.accept(stream)).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(e)) => {
@@ -163,7 +167,8 @@ fn acceptor(cert: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
         .with_context(|| format!("cannot read {}", cert.display()))?
         .collect::<Result<_, _>>()
         .with_context(|| format!("{} holds no usable certificate", cert.display()))?;
-    let key = PrivateKeyDer::from_pem_file(key).with_context(|| format!("cannot read the key {}", key.display()))?;
+    let key = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("cannot read the key {}", key.display()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

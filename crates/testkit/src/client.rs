@@ -133,7 +133,8 @@ impl Client {
             request = request.header(name, value);
         }
         let request = request.body(Full::new(Bytes::from(body))).unwrap();
-        let response = avouch_gate::http::serve(&self.server.app, &self.server.router, request, self.address).await;
+        let response =
+            avouch_gate::http::serve(&self.server.app, &self.server.router, request, self.address).await;
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         TestResponse {

@@ -182,7 +182,10 @@ impl TestApp {
     pub async fn service_id(&self, name: &str) -> (Client, String) {
         let admin = self.admin().await;
         let r = admin
-            .post("/v1/serviceids", json!({"account_id": self.account, "name": name, "apikey": {"name": "test"}}))
+            .post(
+                "/v1/serviceids",
+                json!({"account_id": self.account, "name": name, "apikey": {"name": "test"}}),
+            )
             .await;
         assert_eq!(r.status, 201, "{}", r.body);
         let key = r.body["apikey"]["apikey"].as_str().unwrap().to_owned();
@@ -236,9 +239,15 @@ impl TestApp {
     pub async fn outsider(&self) -> Client {
         let key = avouch_crypto::rng::token_urlsafe(&SystemRandom, 33);
         let owner = format!("IBMid-{}", avouch_crypto::rng::hex(&SystemRandom, 5).to_uppercase());
-        avouch_server::bootstrap::create_account(&self.server.app, ("Other", false), &owner, "other@avouch.test", &key)
-            .await
-            .unwrap();
+        avouch_server::bootstrap::create_account(
+            &self.server.app,
+            ("Other", false),
+            &owner,
+            "other@avouch.test",
+            &key,
+        )
+        .await
+        .unwrap();
         let token = self.token(key.expose()).await;
         self.bearer(&token)
     }
@@ -263,7 +272,8 @@ impl TestApp {
     /// Events of the account that match all given `(field, value)` query pairs, newest first.
     pub async fn events(&self, query: &[(&str, &str)]) -> Vec<Value> {
         let pairs: Vec<String> = query.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        let r = self.admin().await.get(&format!("/avouch/v1/audit/events?limit=200&{}", pairs.join("&"))).await;
+        let r =
+            self.admin().await.get(&format!("/avouch/v1/audit/events?limit=200&{}", pairs.join("&"))).await;
         assert_eq!(r.status, 200, "{}", r.body);
         r.body["events"].as_array().unwrap().clone()
     }

@@ -27,7 +27,9 @@ pub struct KeySource {
 impl KeySource {
     /// How many sources are named.
     pub fn named(&self) -> usize {
-        usize::from(self.jwks.is_some()) + usize::from(self.discovery_url.is_some()) + usize::from(self.jwks_url.is_some())
+        usize::from(self.jwks.is_some())
+            + usize::from(self.discovery_url.is_some())
+            + usize::from(self.jwks_url.is_some())
     }
 }
 

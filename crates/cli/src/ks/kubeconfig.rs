@@ -150,7 +150,9 @@ impl Access {
     }
 
     async fn get(&self, client: &reqwest::Client, path: &str) -> Result<Value> {
-        let mut request = client.get(format!("{}{path}", self.server)).header("accept", "application/json, application/jwk-set+json");
+        let mut request = client
+            .get(format!("{}{path}", self.server))
+            .header("accept", "application/json, application/jwk-set+json");
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         } else if let Some((user, password)) = &self.basic {

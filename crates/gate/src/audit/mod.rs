@@ -170,7 +170,10 @@ impl Event {
         reason.insert("reasonCode".into(), json!(self.status));
         reason.insert("reasonType".into(), json!(reason_type(self.status)));
         if failed {
-            reason.insert("reasonForFailure".into(), json!(self.failure.as_deref().map(clip).unwrap_or_default()));
+            reason.insert(
+                "reasonForFailure".into(),
+                json!(self.failure.as_deref().map(clip).unwrap_or_default()),
+            );
         }
         let mut body = Map::new();
         body.insert("eventTime".into(), json!(self.time.event()));

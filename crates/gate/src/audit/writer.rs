@@ -57,7 +57,10 @@ impl AuditWriter {
                     })
                     .await;
                 if let Err(e) = &result {
-                    tracing::error!(cause = e.cause_text().unwrap_or(e.message()), "audit events could not be written");
+                    tracing::error!(
+                        cause = e.cause_text().unwrap_or(e.message()),
+                        "audit events could not be written"
+                    );
                 }
                 for waiting in done {
                     let _ = waiting.send(result.is_ok());
@@ -117,5 +120,6 @@ impl AuditWriter {
 }
 
 fn audit_unavailable() -> Error {
-    Error::unavailable("The audit trail cannot be written; nothing was disclosed or issued.").code("AUDIT_UNAVAILABLE")
+    Error::unavailable("The audit trail cannot be written; nothing was disclosed or issued.")
+        .code("AUDIT_UNAVAILABLE")
 }

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use avouch_crypto::digest::sha256;
-use avouch_crypto::jws::{TokenLimits, UnverifiedToken};
 use avouch_crypto::jwks::VerifyingKey;
+use avouch_crypto::jws::{TokenLimits, UnverifiedToken};
 use avouch_wire::ids::{AccountId, IamId};
 use avouch_wire::time::Timestamp;
 use http::HeaderMap;
@@ -212,7 +212,10 @@ impl Authenticator {
         let mut all = headers.get_all(AUTHORIZATION).iter();
         let Some(first) = all.next() else { return Err(no_token()) };
         if all.next().is_some() {
-            return Err(Error::invalid("Authorization", "The header 'Authorization' is given more than once."));
+            return Err(Error::invalid(
+                "Authorization",
+                "The header 'Authorization' is given more than once.",
+            ));
         }
         let text = first.to_str().map_err(|_| bad_token())?.trim();
         let (scheme, token) = text.split_once(' ').ok_or_else(bad_token)?;

@@ -89,7 +89,12 @@ impl Router {
 }
 
 /// Answers one HTTP message.
-pub async fn serve<B>(app: &Arc<App>, router: &Router, message: http::Request<B>, peer: IpAddr) -> http::Response<Full<Bytes>>
+pub async fn serve<B>(
+    app: &Arc<App>,
+    router: &Router,
+    message: http::Request<B>,
+    peer: IpAddr,
+) -> http::Response<Full<Bytes>>
 where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -173,7 +178,10 @@ fn routed<'r>(
 ) -> Result<(&'r Route, Vec<(String, String)>)> {
     for single in [AUTHORIZATION, HOST, CONTENT_LENGTH] {
         if headers.get_all(&single).iter().nth(1).is_some() {
-            return Err(Error::invalid(single.as_str().to_owned(), format!("The header '{single}' is given more than once.")));
+            return Err(Error::invalid(
+                single.as_str().to_owned(),
+                format!("The header '{single}' is given more than once."),
+            ));
         }
     }
     let _ = app;
@@ -221,7 +229,8 @@ where
 {
     let limit = route.endpoint.body_limit;
     let too_large = || Error::new(Kind::TooLarge, "The request body is too large.");
-    let announced = head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let announced =
+        head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
     if announced.is_some_and(|n| n > limit as u64) {
         return Err(too_large());
     }
@@ -279,7 +288,8 @@ fn finish(
 
 fn finish_ok(response: Response, asked: &HeaderMap, transaction_id: &str) -> http::Response<Full<Bytes>> {
     let mut out = http::Response::new(Full::new(response.body));
-    *out.status_mut() = http::StatusCode::from_u16(response.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    *out.status_mut() =
+        http::StatusCode::from_u16(response.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     *out.headers_mut() = response.headers;
     if let Ok(value) = HeaderValue::from_str(transaction_id) {
         out.headers_mut().insert("transaction-id", value);
@@ -298,7 +308,8 @@ fn finish_ok(response: Response, asked: &HeaderMap, transaction_id: &str) -> htt
 fn transaction_id(app: &App, headers: &HeaderMap) -> String {
     for name in ["transaction-id", "x-global-transaction-id", "x-correlation-id", "x-request-id"] {
         let given = headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let harmless = given.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'));
+        let harmless =
+            given.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':'));
         if (1..=128).contains(&given.len()) && harmless {
             return given.to_owned();
         }

@@ -60,7 +60,10 @@ impl Request {
         for (k, v) in self.query_pairs() {
             if k == name {
                 if found.is_some() {
-                    return Err(Error::invalid(name, format!("The query parameter '{name}' is given more than once.")));
+                    return Err(Error::invalid(
+                        name,
+                        format!("The query parameter '{name}' is given more than once."),
+                    ));
                 }
                 found = Some(v.into_owned());
             }
@@ -118,9 +121,9 @@ impl Request {
     /// # Errors
     /// `Missing` when the header is absent.
     pub fn if_match(&self) -> Result<String> {
-        let raw = self
-            .header("if-match")
-            .ok_or_else(|| Error::new(Kind::Missing, "The header 'If-Match' is required.").field("If-Match"))?;
+        let raw = self.header("if-match").ok_or_else(|| {
+            Error::new(Kind::Missing, "The header 'If-Match' is required.").field("If-Match")
+        })?;
         let raw = raw.strip_prefix("W/").unwrap_or(raw);
         Ok(raw.trim_matches('"').to_owned())
     }
@@ -143,8 +146,12 @@ impl Request {
             return Err(Error::invalid("body", "The request body is missing."));
         }
         let limits = strict_json::Limits { max_depth: JSON_DEPTH, max_members: JSON_MEMBERS };
-        strict_json::parse(&self.body, limits)
-            .map_err(|_| Error::invalid("body", "The request body is not valid JSON, is nested too deep or holds a key twice."))
+        strict_json::parse(&self.body, limits).map_err(|_| {
+            Error::invalid(
+                "body",
+                "The request body is not valid JSON, is nested too deep or holds a key twice.",
+            )
+        })
     }
 }
 
@@ -162,9 +169,8 @@ pub fn from_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T> {
 
 /// Serde's texts may quote the value (`invalid type: string "…"`); only the names of our own fields are kept.
 fn explain(text: &str) -> (String, String) {
-    let quoted = |prefix: &str| {
-        text.strip_prefix(prefix).and_then(|rest| rest.split('`').next()).map(str::to_owned)
-    };
+    let quoted =
+        |prefix: &str| text.strip_prefix(prefix).and_then(|rest| rest.split('`').next()).map(str::to_owned);
     if let Some(field) = quoted("missing field `") {
         let message = format!("The property '{field}' is missing.");
         return (field, message);
@@ -175,9 +181,15 @@ fn explain(text: &str) -> (String, String) {
     }
     // "invalid type: <what was sent>, expected <what we wanted>": only our half is repeated.
     if let Some((_, wanted)) = text.rsplit_once(", expected ")
-        && text.starts_with("invalid ") && wanted.len() < 120 && wanted.is_ascii() {
-            return ("body".into(), format!("The request body has a value of the wrong kind: expected {wanted}."));
-        }
+        && text.starts_with("invalid ")
+        && wanted.len() < 120
+        && wanted.is_ascii()
+    {
+        return (
+            "body".into(),
+            format!("The request body has a value of the wrong kind: expected {wanted}."),
+        );
+    }
     ("body".into(), "The request body does not have the expected shape.".into())
 }
 
@@ -187,9 +199,10 @@ pub(crate) fn decode_segment(raw: &str) -> Option<String> {
     if text.is_empty() || text.len() > 1024 || text.chars().any(char::is_control) {
         return None;
     }
-    let encoded_again = text.as_bytes().windows(3).any(|w| {
-        matches!(w, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
-    });
+    let encoded_again = text
+        .as_bytes()
+        .windows(3)
+        .any(|w| matches!(w, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()));
     if encoded_again || text.contains("//") || text.split('/').any(|part| part == ".." || part == ".") {
         return None;
     }

@@ -44,7 +44,8 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
     let asked = account.clone();
     let (settings, records) = ctx
         .read(move |tx| {
-            let records = if with_history { history::of(tx, &asked, "account-settings")? } else { Vec::new() };
+            let records =
+                if with_history { history::of(tx, &asked, "account-settings")? } else { Vec::new() };
             Ok((load(tx, &asked)?, records))
         })
         .await?;
@@ -66,7 +67,8 @@ pub async fn effective(ctx: Ctx, request: Request) -> Result<Response> {
 
 pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
     let body = request.json_value()?;
-    let wanted = body.as_object().cloned().ok_or_else(|| Error::invalid("body", "The body must be an object."))?;
+    let wanted =
+        body.as_object().cloned().ok_or_else(|| Error::invalid("body", "The body must be an object."))?;
     let changes = validate(&wanted)?;
     let if_match = request.if_match()?;
     let (account, permit) = account(&ctx, &request, "iam-identity.account.update").await?;
@@ -98,7 +100,9 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
 fn validate(wanted: &Map<String, Value>) -> Result<Map<String, Value>> {
     let mut out = Map::new();
     for (field, value) in wanted {
-        let bad = || Error::invalid(field.clone(), format!("The property '{field}' has a value that is not allowed."));
+        let bad = || {
+            Error::invalid(field.clone(), format!("The property '{field}' has a value that is not allowed."))
+        };
         let text = || value.as_str().ok_or_else(bad);
         let seconds = |min: i64, max: i64| -> Result<()> {
             let text = text()?;
@@ -132,13 +136,18 @@ fn validate(wanted: &Map<String, Value>) -> Result<Map<String, Value>> {
             "system_access_token_expiration_in_seconds" => seconds(900, 3_600)?,
             "system_refresh_token_expiration_in_seconds" => seconds(900, 259_200)?,
             "user_mfa" => {
-                let good = |e: &Value| word(e, "iam_id").is_some() && word(e, "mfa").is_some_and(|m| MFA.contains(&m));
+                let good = |e: &Value| {
+                    word(e, "iam_id").is_some() && word(e, "mfa").is_some_and(|m| MFA.contains(&m))
+                };
                 if value.as_array().is_none_or(|a| a.len() > 1000 || !a.iter().all(good)) {
                     return Err(bad());
                 }
             }
             "restrict_user_domains" => {
-                if value.as_array().is_none_or(|a| a.len() > 1000 || !a.iter().all(|e| word(e, "realm_id").is_some())) {
+                if value
+                    .as_array()
+                    .is_none_or(|a| a.len() > 1000 || !a.iter().all(|e| word(e, "realm_id").is_some()))
+                {
                     return Err(bad());
                 }
             }

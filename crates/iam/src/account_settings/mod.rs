@@ -49,8 +49,10 @@ pub fn defaults() -> Map<String, Value> {
 /// # Errors
 /// Those of the store.
 pub fn load(tx: &mut Tx<'_>, account: &AccountId) -> Result<Settings> {
-    let row =
-        tx.query_opt("select body, etag from account_settings where account_id = $1", &params![account.as_str()])?;
+    let row = tx.query_opt(
+        "select body, etag from account_settings where account_id = $1",
+        &params![account.as_str()],
+    )?;
     let mut body = defaults();
     let Some(row) = row else { return Ok(Settings { body, etag: format!("1-{account}") }) };
     let stored: Map<String, Value> = serde_json::from_str(&row.get::<String>(0)?).map_err(Error::internal)?;
@@ -95,7 +97,8 @@ pub fn seconds(settings: &Settings, field: &str) -> Option<i64> {
 pub fn endpoints() -> Vec<Endpoint> {
     const GET: &[&str] = &["iam-identity.account.get"];
     vec![
-        Endpoint::get("/v1/accounts/{account_id}/settings/identity", "get_account_settings", http::get).actions(GET),
+        Endpoint::get("/v1/accounts/{account_id}/settings/identity", "get_account_settings", http::get)
+            .actions(GET),
         Endpoint::put("/v1/accounts/{account_id}/settings/identity", "update_account_settings", http::update)
             .actions(&["iam-identity.account.update"])
             .events("iam-identity/account-settings", &["iam-identity.accountsettings.update"]),

@@ -43,7 +43,9 @@ fn locked() -> Error {
 fn by_right(ctx: &Ctx, owner: &IamId, service_id: Option<&ServiceId>) -> Result<bool> {
     let caller = ctx.caller()?;
     let own = owner.kind() == IamKind::User && caller.iam_id() == owner;
-    Ok(own || service_id.is_some_and(|s| s.created_by == caller.iam_id().as_str() && s.account == *caller.account()))
+    Ok(own
+        || service_id
+            .is_some_and(|s| s.created_by == caller.iam_id().as_str() && s.account == *caller.account()))
 }
 
 /// Decides: by right, by policy on the key, or by policy on the service ID that owns it.
@@ -102,7 +104,10 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         event.status = 201;
         event.action(format!("iam-identity.{}.create", key.kind()));
         event.target(key.crn(), &key.name);
-        event.request("name", key.name.as_str()).request("iam_id", key.iam_id.as_str()).request("lock", key.locked);
+        event
+            .request("name", key.name.as_str())
+            .request("iam_id", key.iam_id.as_str())
+            .request("lock", key.locked);
         if owner_gone(tx, &key)? {
             return Err(unknown_owner());
         }
@@ -171,13 +176,17 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     let all = match request.query("scope")?.as_deref() {
         None | Some("entity") => false,
         Some("account") => true,
-        Some(_) => return Err(Error::invalid("scope", "The query parameter 'scope' must be 'entity' or 'account'.")),
+        Some(_) => {
+            return Err(Error::invalid("scope", "The query parameter 'scope' must be 'entity' or 'account'."));
+        }
     };
     let kind = match request.query("type")?.as_deref() {
         None => None,
         Some("user") => Some(IamKind::User),
         Some("serviceid") => Some(IamKind::ServiceId),
-        Some(_) => return Err(Error::invalid("type", "The query parameter 'type' must be 'user' or 'serviceid'.")),
+        Some(_) => {
+            return Err(Error::invalid("type", "The query parameter 'type' must be 'user' or 'serviceid'."));
+        }
     };
     let me = ctx.caller()?.iam_id().clone();
     let owner = match request.query("iam_id")? {
@@ -203,7 +212,10 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
                 (own_account && (k.iam_id == me || made))
                     || filter.permits("iam-identity.apikey.list", &k.target().attrs)
                     || owner.is_some_and(|s| {
-                        filter.permits("iam-identity.apikey.list", &service_ids::target(&account, Some(s)).attrs)
+                        filter.permits(
+                            "iam-identity.apikey.list",
+                            &service_ids::target(&account, Some(s)).attrs,
+                        )
                     })
             };
             for k in sql::list(tx, &account, owner.as_ref())? {
@@ -234,7 +246,8 @@ pub async fn details(ctx: Ctx, request: Request) -> Result<Response> {
     let value = request.header("iam-apikey").ok_or_else(|| Error::missing("IAM-ApiKey"))?;
     let digest = digest_of(&SecretString::new(value.to_owned()));
     let with_history = request.query_bool("include_history")?.unwrap_or(false);
-    let unknown = || Error::new(Kind::NotFound, "Unable to find Object.").details("Object Type: 'ApiKey' not found.");
+    let unknown =
+        || Error::new(Kind::NotFound, "Unable to find Object.").details("Object Type: 'ApiKey' not found.");
     let account = ctx.caller()?.account().clone();
     let found = ctx.read(move |tx| sql::by_digest(tx, &digest)).await?;
     // Whoever knows the value may log in with it, so its data is no secret to him within the account.
@@ -354,7 +367,8 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
 }
 
 fn stored_value(ctx: &Ctx, key: &ApiKey) -> Result<Option<SecretBytes>> {
-    let open = |sealed: &Vec<u8>| ctx.app().keyring.open(key.aad().as_bytes(), sealed).map_err(Error::internal);
+    let open =
+        |sealed: &Vec<u8>| ctx.app().keyring.open(key.aad().as_bytes(), sealed).map_err(Error::internal);
     key.stored.as_ref().map(open).transpose()
 }
 

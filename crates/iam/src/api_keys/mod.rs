@@ -77,7 +77,8 @@ impl ApiKey {
 
     /// Decision and audit target.
     pub fn target(&self) -> Target {
-        let attrs = ResourceAttrs::service(&self.account, "iam-identity").resource("apikey", self.id.as_str());
+        let attrs =
+            ResourceAttrs::service(&self.account, "iam-identity").resource("apikey", self.id.as_str());
         Target::global("iam-identity", &self.account, attrs, self.crn())
             .named(&self.name)
             .of_type(format!("iam-identity/{}", self.kind()))
@@ -133,15 +134,24 @@ pub fn prepare(ctx: &Ctx, account: &AccountId, owner: &IamId, new: NewKey, locke
         None => rng::token_urlsafe(ctx.app().rng.as_ref(), VALUE_BYTES),
         Some(value) => {
             let text = value.expose();
-            if text.chars().count() < VALUE_MIN || text.len() > VALUE_MAX || text.chars().any(char::is_control) {
-                return Err(Error::invalid("apikey", "The property 'apikey' must have 32 to 1024 characters."));
+            if text.chars().count() < VALUE_MIN
+                || text.len() > VALUE_MAX
+                || text.chars().any(char::is_control)
+            {
+                return Err(Error::invalid(
+                    "apikey",
+                    "The property 'apikey' must have 32 to 1024 characters.",
+                ));
             }
             value
         }
     };
     let store = new.store_value.unwrap_or(false);
     if store && owner.kind() == IamKind::User {
-        return Err(Error::invalid("store_value", "The property 'store_value' is for keys of service IDs only."));
+        return Err(Error::invalid(
+            "store_value",
+            "The property 'store_value' is for keys of service IDs only.",
+        ));
     }
     let mut key = ApiKey {
         id: ApiKeyId::from_uuid(ctx.uuid()),
@@ -279,11 +289,15 @@ pub fn endpoints() -> Vec<Endpoint> {
             .events(TARGET, &["iam-identity.user-apikey.create", "iam-identity.serviceid-apikey.create"]),
         Endpoint::get("/v1/apikeys/details", "get_api_keys_details", http::details).actions(GET),
         Endpoint::get("/v1/apikeys/{id}", "get_api_key", http::get).actions(GET),
-        Endpoint::put("/v1/apikeys/{id}", "update_api_key", http::update).actions(UPDATE).events(TARGET, UPDATED),
+        Endpoint::put("/v1/apikeys/{id}", "update_api_key", http::update)
+            .actions(UPDATE)
+            .events(TARGET, UPDATED),
         Endpoint::delete("/v1/apikeys/{id}", "delete_api_key", http::delete)
             .actions(&["iam-identity.apikey.delete"])
             .events(TARGET, &["iam-identity.user-apikey.delete", "iam-identity.serviceid-apikey.delete"]),
-        Endpoint::post("/v1/apikeys/{id}/lock", "lock_api_key", http::lock).actions(UPDATE).events(TARGET, UPDATED),
+        Endpoint::post("/v1/apikeys/{id}/lock", "lock_api_key", http::lock)
+            .actions(UPDATE)
+            .events(TARGET, UPDATED),
         Endpoint::delete("/v1/apikeys/{id}/lock", "unlock_api_key", http::unlock)
             .actions(UPDATE)
             .events(TARGET, UPDATED),

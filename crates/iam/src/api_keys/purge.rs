@@ -32,7 +32,10 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
                 let mut told = Details { status: 204, locked: key.locked, ..Details::default() };
                 told.request("reason", "expired");
                 sql::delete(tx, &key)?;
-                audit::sql::insert(tx, &background_event(&shared, now, "IAM Identity Service", &permit, told))?;
+                audit::sql::insert(
+                    tx,
+                    &background_event(&shared, now, "IAM Identity Service", &permit, told),
+                )?;
             }
             Ok(())
         })

@@ -39,7 +39,9 @@ pub fn insert(tx: &mut Tx<'_>, k: &ApiKey) -> Result<()> {
         ],
     )
     .map_err(|e| match e {
-        avouch_store::Error::Unique { .. } => Error::conflict("The API key value is in use already.").field("apikey"),
+        avouch_store::Error::Unique { .. } => {
+            Error::conflict("The API key value is in use already.").field("apikey")
+        }
         other => other.into(),
     })?;
     Ok(())
@@ -127,8 +129,9 @@ pub fn by_digest(tx: &mut Tx<'_>, digest: &str) -> Result<Option<ApiKey>> {
 pub fn list(tx: &mut Tx<'_>, account: &AccountId, owner: Option<&IamId>) -> Result<Vec<ApiKey>> {
     let rows = match owner {
         Some(owner) => {
-            let sql =
-                format!("select {COLUMNS} from api_keys where account_id = $1 and iam_id = $2 order by created_at, id");
+            let sql = format!(
+                "select {COLUMNS} from api_keys where account_id = $1 and iam_id = $2 order by created_at, id"
+            );
             tx.query(&sql, &params![account.as_str(), owner.as_str()])?
         }
         None => {

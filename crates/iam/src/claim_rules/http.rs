@@ -61,15 +61,24 @@ fn validate(body: ClaimRuleBody) -> Result<Wanted> {
     })?;
     let expiration = match (kind.as_str(), body.expiration) {
         (_, Some(seconds)) if !(0..=31_536_000).contains(&seconds) => {
-            return Err(Error::invalid("expiration", "The property 'expiration' is not a sensible number of seconds."));
+            return Err(Error::invalid(
+                "expiration",
+                "The property 'expiration' is not a sensible number of seconds.",
+            ));
         }
         ("Profile-CR", given) => {
             let cr_type = cr_type.as_deref().ok_or_else(|| Error::missing("cr_type"))?;
             if CrType::parse(cr_type).is_none() {
-                return Err(Error::invalid("cr_type", "The property 'cr_type' is not a known compute resource type."));
+                return Err(Error::invalid(
+                    "cr_type",
+                    "The property 'cr_type' is not a known compute resource type.",
+                ));
             }
             if realm_name.is_some() {
-                return Err(Error::invalid("realm_name", "The property 'realm_name' is for Profile-SAML only."));
+                return Err(Error::invalid(
+                    "realm_name",
+                    "The property 'realm_name' is for Profile-SAML only.",
+                ));
             }
             given.unwrap_or(3600)
         }
@@ -137,7 +146,10 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
     let (profile, _) = profiles::load(&ctx, request.param("id")?, "iam-identity.profile.get").await?;
     let id = rule_id(&request)?;
     let wanted = id.clone();
-    let rule = ctx.read(move |tx| sql::get(tx, &profile.id, &wanted)).await?.ok_or_else(|| not_found(id.as_str()))?;
+    let rule = ctx
+        .read(move |tx| sql::get(tx, &profile.id, &wanted))
+        .await?
+        .ok_or_else(|| not_found(id.as_str()))?;
     Ok(Response::json(200, &render(&rule))?.etag(&rule.etag))
 }
 

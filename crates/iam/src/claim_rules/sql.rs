@@ -72,7 +72,9 @@ pub fn list(tx: &mut Tx<'_>, profile: &ProfileId) -> Result<Vec<Rule>> {
 /// # Errors
 /// Those of the store.
 pub fn count(tx: &mut Tx<'_>, profile: &ProfileId) -> Result<i64> {
-    Ok(tx.query_one("select count(*) from claim_rules where profile_id = $1", &params![profile.as_str()])?.get(0)?)
+    Ok(tx
+        .query_one("select count(*) from claim_rules where profile_id = $1", &params![profile.as_str()])?
+        .get(0)?)
 }
 
 fn read(row: &Row) -> Result<Rule> {

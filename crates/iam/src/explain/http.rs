@@ -33,9 +33,8 @@ pub async fn explain(ctx: Ctx, request: Request) -> Result<Response> {
 fn clock(ctx: &Ctx, at: Option<&str>) -> Result<Timestamp> {
     match at {
         None => Ok(ctx.now()),
-        Some(text) => {
-            Timestamp::parse_rfc3339(text).map_err(|_| Error::invalid("at", "The property 'at' is not a time."))
-        }
+        Some(text) => Timestamp::parse_rfc3339(text)
+            .map_err(|_| Error::invalid("at", "The property 'at' is not a time.")),
     }
 }
 
@@ -56,7 +55,12 @@ async fn trust_question(ctx: &Ctx, question: TrustQuestion) -> Result<ExplainRes
             let given = question.claims.clone().unwrap_or_default();
             supposed(&account, cr_type, &given)?
         }
-        _ => return Err(Error::invalid("trust", "Either 'cr_token' or 'cr_type' with 'claims' must be given.")),
+        _ => {
+            return Err(Error::invalid(
+                "trust",
+                "Either 'cr_token' or 'cr_type' with 'claims' must be given.",
+            ));
+        }
     };
     trust_answer(&profile, &identity, at)
 }
@@ -87,7 +91,13 @@ fn supposed(
     let claims: Claims = claims::from_json(given);
     let text = |name: &str| claims.text(name).unwrap_or_default().to_owned();
     let display = format!("{}:{}:{}", crn.instance(), text("namespace"), text("name"));
-    Ok(ComputeIdentity { cr_type, account: crn.account().unwrap_or_else(|| account.clone()), crn, display, claims })
+    Ok(ComputeIdentity {
+        cr_type,
+        account: crn.account().unwrap_or_else(|| account.clone()),
+        crn,
+        display,
+        claims,
+    })
 }
 
 async fn access_question(ctx: &Ctx, question: AccessQuestion) -> Result<ExplainResponse> {
@@ -97,7 +107,8 @@ async fn access_question(ctx: &Ctx, question: AccessQuestion) -> Result<ExplainR
         .map_err(|_| Error::invalid("iam_id", "The property 'iam_id' is not an IAM id."))?;
     let attrs = match (&question.resource.crn, &question.resource.attributes) {
         (Some(text), None) => {
-            let bad = || Error::invalid("resource.crn", "The property 'resource.crn' is not a CRN of an account.");
+            let bad =
+                || Error::invalid("resource.crn", "The property 'resource.crn' is not a CRN of an account.");
             let crn = Crn::parse(text).map_err(|_| bad())?;
             if crn.account().as_ref() != Some(&own) {
                 return Err(not_found());

@@ -86,13 +86,20 @@ fn hidden(e: Error) -> Error {
 }
 
 /// The answer about trust.
-fn trust_answer(profile: &TrustedProfile, identity: &ComputeIdentity, at: Timestamp) -> Result<ExplainResponse> {
+fn trust_answer(
+    profile: &TrustedProfile,
+    identity: &ComputeIdentity,
+    at: Timestamp,
+) -> Result<ExplainResponse> {
     let (permitted, tree) = judge(identity, profile);
     let summary = if permitted {
         let by: Vec<String> = tree.satisfied().map(ToString::to_string).collect();
         format!("{} may become profile '{}': {} matches.", identity.display, profile.name, by.join(", "))
     } else if profile.links.is_empty() && profile.rules.is_empty() {
-        format!("Profile '{}' has no link and no claim rule, so no compute resource may become it.", profile.name)
+        format!(
+            "Profile '{}' has no link and no claim rule, so no compute resource may become it.",
+            profile.name
+        )
     } else {
         match tree.first_failure().and_then(|f| f.claim.as_ref().map(|c| (c, f))) {
             Some((claim, f)) => format!(
@@ -102,7 +109,10 @@ fn trust_answer(profile: &TrustedProfile, identity: &ComputeIdentity, at: Timest
                 f.wanted.as_deref().unwrap_or("something else"),
                 f.found.as_deref().unwrap_or("nothing"),
             ),
-            None => format!("{} may not become profile '{}': no link or rule matches.", identity.display, profile.name),
+            None => format!(
+                "{} may not become profile '{}': no link or rule matches.",
+                identity.display, profile.name
+            ),
         }
     };
     answer(permitted, "trust", summary, at, &tree)
@@ -136,7 +146,13 @@ async fn access_answer(
     answer(tree.result, "access", summary, at, &tree)
 }
 
-fn answer(permitted: bool, stage: &str, summary: String, at: Timestamp, tree: &Reason) -> Result<ExplainResponse> {
+fn answer(
+    permitted: bool,
+    stage: &str,
+    summary: String,
+    at: Timestamp,
+    tree: &Reason,
+) -> Result<ExplainResponse> {
     Ok(ExplainResponse {
         decision: if permitted { "permitted" } else { "refused" }.into(),
         stage: stage.into(),

@@ -57,7 +57,10 @@ async fn trust(ctx: &Ctx, account: &AccountId, decision: &Value, then: Timestamp
             out = answer(
                 permitted_then,
                 "trust",
-                format!("{} was refused as profile '{}'; today it would not be.", identity.display, profile.name),
+                format!(
+                    "{} was refused as profile '{}'; today it would not be.",
+                    identity.display, profile.name
+                ),
                 then,
                 &tree,
             )?;
@@ -68,7 +71,12 @@ async fn trust(ctx: &Ctx, account: &AccountId, decision: &Value, then: Timestamp
     Ok(out)
 }
 
-async fn access(ctx: &Ctx, account: &AccountId, decision: &Value, then: Timestamp) -> Result<ExplainResponse> {
+async fn access(
+    ctx: &Ctx,
+    account: &AccountId,
+    decision: &Value,
+    then: Timestamp,
+) -> Result<ExplainResponse> {
     let text = |name: &str| decision.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let owner = AccountId::parse(&text("account")).ok();
     if owner.as_ref() != Some(account) {
@@ -119,7 +127,8 @@ async fn recorded(
     let text = |name: &str| decision.get(name).and_then(Value::as_str);
     let permitted = decision.get("permitted") != Some(&Value::Bool(false));
     let code = text("reason_code").unwrap_or("refused");
-    let mut tree = Reason::check(stage.to_owned(), permitted).with_name(text("display")).detail(code.to_owned());
+    let mut tree =
+        Reason::check(stage.to_owned(), permitted).with_name(text("display")).detail(code.to_owned());
     if let Some(wanted) = text("wanted") {
         tree = tree.wanted(wanted);
     }

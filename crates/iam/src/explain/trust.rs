@@ -20,7 +20,8 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
             everybody(&profile)
         }
         (None, Some(crn)) => {
-            let crn = Crn::parse(&crn).map_err(|_| Error::invalid("crn", "The query parameter 'crn' is not a CRN."))?;
+            let crn = Crn::parse(&crn)
+                .map_err(|_| Error::invalid("crn", "The query parameter 'crn' is not a CRN."))?;
             let filter = ctx.filter(&account).await?;
             let profiles = ctx.read(move |tx| lookup::all_profiles(tx, &account)).await?;
             profiles
@@ -94,7 +95,9 @@ fn everybody(profile: &TrustedProfile) -> Vec<TrustEntry> {
 /// Kinds of compute resource that a CRN can be of.
 fn kinds(crn: &Crn) -> &'static [CrType] {
     match crn.service() {
-        "containers-kubernetes" | "containers-openshift" | "containers-redhat" => &[CrType::IksSa, CrType::RoksSa],
+        "containers-kubernetes" | "containers-openshift" | "containers-redhat" => {
+            &[CrType::IksSa, CrType::RoksSa]
+        }
         "codeengine" => &[CrType::Ce],
         "is" => &[CrType::Vsi, CrType::Bms],
         "power-iaas" => &[CrType::Pvs],
@@ -116,7 +119,8 @@ fn of_resource(profile: &TrustedProfile, crn: &Crn) -> Vec<TrustEntry> {
     let mut fixed = Claims::new();
     fixed.set("crn", crn.to_string()).set("service_instance", crn.instance()).set("location", crn.region());
     fixed.set_opt("account_id", account.as_ref().map(AccountId::as_str));
-    let rules = profile.rules.iter().filter(|r| own && kinds(crn).contains(&r.cr_type) && !r.conditions.is_empty());
+    let rules =
+        profile.rules.iter().filter(|r| own && kinds(crn).contains(&r.cr_type) && !r.conditions.is_empty());
     let rules = rules.filter_map(|rule| {
         let mut open = Vec::new();
         for condition in &rule.conditions {

@@ -74,13 +74,21 @@ impl Wanted {
             return Err(Error::invalid("accounts", "The property 'accounts' must hold account ids."));
         }
         profiles::check_text("description", body.description.as_deref().unwrap_or_default(), 1000)?;
-        Ok(Self { kind, identifier, iam_id, accounts, description: body.description.filter(|d| !d.is_empty()) })
+        Ok(Self {
+            kind,
+            identifier,
+            iam_id,
+            accounts,
+            description: body.description.filter(|d| !d.is_empty()),
+        })
     }
 
     /// The identity of this profile. A service ID of the same account brings its own description.
     fn of(self, ctx: &Ctx, tx: &mut Tx<'_>, profile: &Profile) -> Result<Identity> {
         let mut description = self.description;
-        if let (None, "serviceid", Ok(id)) = (&description, self.kind.as_str(), ServiceIdId::parse(&self.identifier)) {
+        if let (None, "serviceid", Ok(id)) =
+            (&description, self.kind.as_str(), ServiceIdId::parse(&self.identifier))
+        {
             description = service_ids::sql::get(tx, &id)?
                 .filter(|s| s.account == profile.account)
                 .and_then(|s| s.description);
@@ -126,7 +134,8 @@ pub async fn set(ctx: Ctx, request: Request) -> Result<Response> {
         .write(permit, move |tx, event| {
             let mut p = fresh(tx, &profile)?;
             etag::check(&if_match, &p.identities_etag)?;
-            let wanted: Vec<Identity> = wanted.iter().map(|w| w.clone().of(&of, tx, &p)).collect::<Result<_>>()?;
+            let wanted: Vec<Identity> =
+                wanted.iter().map(|w| w.clone().of(&of, tx, &p)).collect::<Result<_>>()?;
             let same = |a: &Identity, b: &Identity| (&a.kind, &a.identifier) == (&b.kind, &b.identifier);
             let old = sql::list(tx, &p.id)?;
             let mut events = Vec::new();
@@ -204,7 +213,10 @@ pub async fn add(ctx: Ctx, request: Request) -> Result<Response> {
             match before {
                 Some(before) => crate::told::change(event, &render(before), &render(&new)),
                 None if all.len() >= MOST => {
-                    return Err(Error::new(Kind::Limit, "The maximum number of allowed identities is reached."));
+                    return Err(Error::new(
+                        Kind::Limit,
+                        "The maximum number of allowed identities is reached.",
+                    ));
                 }
                 None => {}
             }

@@ -63,8 +63,12 @@ pub fn endpoints() -> Vec<Endpoint> {
             .events(TARGET, &["iam-identity.profile-identity.add"]),
         Endpoint::get("/v1/profiles/{id}/identities/{kind}/{identifier}", "get_profile_identity", http::get)
             .actions(GET),
-        Endpoint::delete("/v1/profiles/{id}/identities/{kind}/{identifier}", "delete_profile_identity", http::delete)
-            .actions(UPDATE)
-            .events(TARGET, &["iam-identity.profile-identity.remove"]),
+        Endpoint::delete(
+            "/v1/profiles/{id}/identities/{kind}/{identifier}",
+            "delete_profile_identity",
+            http::delete,
+        )
+        .actions(UPDATE)
+        .events(TARGET, &["iam-identity.profile-identity.remove"]),
     ]
 }

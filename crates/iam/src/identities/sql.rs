@@ -62,7 +62,8 @@ pub fn list(tx: &mut Tx<'_>, profile: &ProfileId) -> Result<Vec<Identity>> {
 /// # Errors
 /// Those of the store.
 pub fn by_iam_id(tx: &mut Tx<'_>, iam_id: &str) -> Result<Vec<Identity>> {
-    let sql = format!("select {COLUMNS} from profile_identities where iam_id = $1 order by created_at, profile_id");
+    let sql =
+        format!("select {COLUMNS} from profile_identities where iam_id = $1 order by created_at, profile_id");
     tx.query(&sql, &params![iam_id])?.iter().map(read).collect()
 }
 

@@ -19,8 +19,9 @@ const CLUSTER_SERVICES: &[&str] = &["containers-kubernetes", "containers-openshi
 
 fn cr_type(text: Option<&str>, field: &'static str) -> Result<CrType> {
     let text = text.filter(|t| !t.is_empty()).ok_or_else(|| Error::missing(field))?;
-    CrType::parse(text)
-        .ok_or_else(|| Error::invalid(field, format!("The property '{field}' is not a known compute resource type.")))
+    CrType::parse(text).ok_or_else(|| {
+        Error::invalid(field, format!("The property '{field}' is not a known compute resource type."))
+    })
 }
 
 fn not_found(id: &str) -> Error {
@@ -34,7 +35,8 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let cr_type = cr_type(body.cr_type.as_deref(), "cr_type")?;
     let parts = body.link.ok_or_else(|| Error::missing("link"))?;
     let crn_text = parts.crn.filter(|c| !c.is_empty()).ok_or_else(|| Error::missing("link.crn"))?;
-    let crn = Crn::parse(&crn_text).map_err(|_| Error::invalid("link.crn", "The property 'link.crn' is not a CRN."))?;
+    let crn = Crn::parse(&crn_text)
+        .map_err(|_| Error::invalid("link.crn", "The property 'link.crn' is not a CRN."))?;
     if let Some(name) = &body.name {
         profiles::check_text("name", name, 300)?;
     }
@@ -104,7 +106,9 @@ async fn may_write_cluster(ctx: &Ctx, profile: &Profile, crn: &Crn) -> Result<()
     }
     // The cluster of another account is that account's to guard: its policies name who may link it.
     let account = crn.account().unwrap_or_else(|| profile.account.clone());
-    let attrs = ResourceAttrs::service(&account, "containers-kubernetes").instance(crn.instance()).region(crn.region());
+    let attrs = ResourceAttrs::service(&account, "containers-kubernetes")
+        .instance(crn.instance())
+        .region(crn.region());
     let target = Target::global("containers-kubernetes", &account, attrs, crn.to_string());
     ctx.authorize("containers-kubernetes.kube.write", &target).await.map(|_| ()).map_err(|e| match e.kind() {
         // Nothing is told about another account's clusters.
@@ -114,7 +118,10 @@ async fn may_write_cluster(ctx: &Ctx, profile: &Profile, crn: &Crn) -> Result<()
 }
 
 fn describe(event: &mut Details, l: &StoredLink) {
-    event.request("link_id", l.link.id.as_str()).request("cr_type", l.link.cr_type.as_str()).request("crn", l.crn.as_str());
+    event
+        .request("link_id", l.link.id.as_str())
+        .request("cr_type", l.link.cr_type.as_str())
+        .request("crn", l.crn.as_str());
     if l.link.is_cross_account {
         event.request("is_cross_account", true);
     }
@@ -145,7 +152,10 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
     let (profile, _) = profiles::load(&ctx, request.param("id")?, "iam-identity.profile.get").await?;
     let id = link_id(&request)?;
     let wanted = id.clone();
-    let link = ctx.read(move |tx| sql::get(tx, &profile.id, &wanted)).await?.ok_or_else(|| not_found(id.as_str()))?;
+    let link = ctx
+        .read(move |tx| sql::get(tx, &profile.id, &wanted))
+        .await?
+        .ok_or_else(|| not_found(id.as_str()))?;
     Ok(Response::json(200, &render(&link))?.etag(&link.etag))
 }
 
@@ -178,7 +188,8 @@ pub async fn delete_by_parameters(ctx: Ctx, request: Request) -> Result<Response
     ctx.write(permit, move |tx, event| {
         event.status = 204;
         let same_crn = |l: &StoredLink| {
-            crn.as_ref().is_none_or(|c| *c == l.crn || Crn::parse(c).is_ok_and(|c| c.same_resource(&l.link.crn)))
+            crn.as_ref()
+                .is_none_or(|c| *c == l.crn || Crn::parse(c).is_ok_and(|c| c.same_resource(&l.link.crn)))
         };
         let same = |wanted: &Option<String>, found: &Option<String>| wanted.is_none() || wanted == found;
         let mut gone = Vec::new();
@@ -194,7 +205,9 @@ pub async fn delete_by_parameters(ctx: Ctx, request: Request) -> Result<Response
                 gone.push(link);
             }
         }
-        let Some((first, others)) = gone.split_first() else { return Err(not_found("with these parameters")) };
+        let Some((first, others)) = gone.split_first() else {
+            return Err(not_found("with these parameters"));
+        };
         describe(event, first);
         for link in others {
             let mut told = Details { status: 204, ..Details::default() };

@@ -93,7 +93,9 @@ pub fn list(tx: &mut Tx<'_>, profile: &ProfileId) -> Result<Vec<StoredLink>> {
 /// # Errors
 /// Those of the store.
 pub fn count(tx: &mut Tx<'_>, profile: &ProfileId) -> Result<i64> {
-    Ok(tx.query_one("select count(*) from profile_links where profile_id = $1", &params![profile.as_str()])?.get(0)?)
+    Ok(tx
+        .query_one("select count(*) from profile_links where profile_id = $1", &params![profile.as_str()])?
+        .get(0)?)
 }
 
 fn read(row: &Row) -> Result<StoredLink> {

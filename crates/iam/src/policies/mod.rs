@@ -191,12 +191,7 @@ pub fn create_owner(
     const WRITER: &str = "crn:v1:bluemix:public:iam::::serviceRole:Writer";
     const READER: &str = "crn:v1:bluemix:public:iam::::serviceRole:Reader";
     let grants: [(&str, &[&str], &str, &str); 3] = [
-        (
-            "Account owner: all services.",
-            &[ADMINISTRATOR, MANAGER, WRITER, READER],
-            "serviceType",
-            "service",
-        ),
+        ("Account owner: all services.", &[ADMINISTRATOR, MANAGER, WRITER, READER], "serviceType", "service"),
         ("Account owner: account management.", &[ADMINISTRATOR], "serviceType", "platform_service"),
         ("Operator of this deployment.", &[ADMINISTRATOR], "serviceName", "avouch"),
     ];

@@ -43,7 +43,10 @@ pub fn check_text(field: &'static str, text: &str, max: usize) -> Result<()> {
 pub fn check_name(name: Option<&str>, max: usize) -> Result<&str> {
     let name = name.filter(|n| !n.trim().is_empty()).ok_or_else(|| Error::missing("name"))?;
     if !text::name(name, max) {
-        return Err(Error::invalid("name", "The property 'name' is too long, not printable, or has space at its ends."));
+        return Err(Error::invalid(
+            "name",
+            "The property 'name' is too long, not printable, or has space at its ends.",
+        ));
     }
     Ok(name)
 }
@@ -63,7 +66,8 @@ pub fn path_id(text: &str, resource_type: &str) -> Option<(String, Option<Accoun
 /// A name of the form of an id could capture clients that put an id where a name belongs.
 fn check_profile_name(name: Option<&str>) -> Result<&str> {
     let name = check_name(name, 300)?;
-    let like_id = ProfileId::parse(name.strip_prefix("iam-").unwrap_or(name)).is_ok() || name.starts_with("crn:");
+    let like_id =
+        ProfileId::parse(name.strip_prefix("iam-").unwrap_or(name)).is_ok() || name.starts_with("crn:");
     if like_id {
         return Err(Error::invalid("name", "The property 'name' must not have the form of an id or CRN."));
     }

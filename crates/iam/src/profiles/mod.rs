@@ -70,8 +70,13 @@ pub fn render(p: &Profile) -> Value {
 pub fn target(account: &AccountId, profile: Option<&Profile>) -> Target {
     let attrs = ResourceAttrs::service(account, "iam-identity");
     match profile {
-        Some(p) => Target::global("iam-identity", account, attrs.resource("profile", p.id.as_str()), p.crn().to_string())
-            .named(&p.name),
+        Some(p) => Target::global(
+            "iam-identity",
+            account,
+            attrs.resource("profile", p.id.as_str()),
+            p.crn().to_string(),
+        )
+        .named(&p.name),
         None => Target::global("iam-identity", account, attrs.resource_type("profile"), ""),
     }
 }

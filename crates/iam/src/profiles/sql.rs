@@ -106,12 +106,16 @@ pub fn list(tx: &mut Tx<'_>, account: &AccountId) -> Result<Vec<Profile>> {
 /// # Errors
 /// Those of the store.
 pub fn count(tx: &mut Tx<'_>, account: &AccountId) -> Result<i64> {
-    Ok(tx.query_one("select count(*) from profiles where account_id = $1", &params![account.as_str()])?.get(0)?)
+    Ok(tx
+        .query_one("select count(*) from profiles where account_id = $1", &params![account.as_str()])?
+        .get(0)?)
 }
 
 fn taken(e: avouch_store::Error) -> Error {
     match e {
-        avouch_store::Error::Unique { .. } => Error::conflict("A profile of that name exists already.").field("name"),
+        avouch_store::Error::Unique { .. } => {
+            Error::conflict("A profile of that name exists already.").field("name")
+        }
         other => other.into(),
     }
 }

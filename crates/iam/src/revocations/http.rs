@@ -31,7 +31,9 @@ fn target(account: &AccountId, iam_id: &IamId) -> Target {
     let attrs = ResourceAttrs::service(account, "iam-identity");
     let (attrs, crn) = match (iam_id.as_profile(), iam_id.as_service_id()) {
         (Some(id), _) => (attrs.resource("profile", id.as_str()), Crn::profile(account, &id).to_string()),
-        (_, Some(id)) => (attrs.resource("serviceid", id.as_str()), Crn::service_id(account, &id).to_string()),
+        (_, Some(id)) => {
+            (attrs.resource("serviceid", id.as_str()), Crn::service_id(account, &id).to_string())
+        }
         _ => (attrs, String::new()),
     };
     Target::global("iam-identity", account, attrs, crn).named(iam_id.as_str())
@@ -46,7 +48,10 @@ async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         // Tokens count by the second: those of the present one end too.
         None => now.plus_millis(1),
         Some(text) => Timestamp::parse_rfc3339(text).ok().filter(|at| *at <= now).ok_or_else(|| {
-            Error::invalid("issued_before", "The property 'issued_before' must be a time (RFC 3339) that is past.")
+            Error::invalid(
+                "issued_before",
+                "The property 'issued_before' must be a time (RFC 3339) that is past.",
+            )
         })?,
     };
     let all = body.issued_before.is_none();
@@ -88,7 +93,9 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     let text = match (request.query("profile_id")?, request.query("iam_id")?) {
         (Some(id), None) => format!("iam-{}", id.strip_prefix("iam-").unwrap_or(&id)),
         (None, Some(id)) => id,
-        _ => return Err(Error::invalid("profile_id", "Exactly one of 'profile_id' and 'iam_id' is required.")),
+        _ => {
+            return Err(Error::invalid("profile_id", "Exactly one of 'profile_id' and 'iam_id' is required."));
+        }
     };
     let iam_id = IamId::parse(&text)
         .map_err(|_| Error::invalid("profile_id", "The query parameter 'profile_id' is not a valid id."))?;

@@ -38,7 +38,8 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let name = check_name(body.name.as_deref(), 300)?.to_owned();
     check_text("description", body.description.as_deref().unwrap_or_default(), 1000)?;
     let account = account_of(&ctx, Some(body.account_id.ok_or_else(|| Error::missing("account_id"))?))?;
-    let permit = ctx.authorize("iam-identity.serviceid-group.create", &target(&account, None).named(&name)).await?;
+    let permit =
+        ctx.authorize("iam-identity.serviceid-group.create", &target(&account, None).named(&name)).await?;
     let group = Group {
         id: format!("ServiceIdGroup-{}", ctx.uuid()),
         account,

@@ -57,9 +57,8 @@ pub fn render(g: &Group) -> Value {
 pub fn target(account: &AccountId, group: Option<&Group>) -> Target {
     let attrs = ResourceAttrs::service(account, "iam-identity");
     match group {
-        Some(g) => {
-            Target::global("iam-identity", account, attrs.resource("serviceid-group", &g.id), crn(g)).named(&g.name)
-        }
+        Some(g) => Target::global("iam-identity", account, attrs.resource("serviceid-group", &g.id), crn(g))
+            .named(&g.name),
         None => Target::global("iam-identity", account, attrs.resource_type("serviceid-group"), ""),
     }
 }

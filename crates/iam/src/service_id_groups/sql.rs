@@ -59,7 +59,8 @@ pub fn get(tx: &mut Tx<'_>, account: &AccountId, id: &str) -> Result<Option<Grou
 /// # Errors
 /// Those of the store.
 pub fn list(tx: &mut Tx<'_>, account: &AccountId) -> Result<Vec<Group>> {
-    let sql = format!("select {COLUMNS} from service_id_groups where account_id = $1 order by created_at, id");
+    let sql =
+        format!("select {COLUMNS} from service_id_groups where account_id = $1 order by created_at, id");
     tx.query(&sql, &params![account.as_str()])?.iter().map(read).collect()
 }
 

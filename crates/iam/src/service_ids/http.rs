@@ -37,7 +37,10 @@ fn locked() -> Error {
 
 fn check_crns(crns: &[String]) -> Result<()> {
     if crns.len() > 100 || crns.iter().any(|c| Crn::parse(c).is_err()) {
-        return Err(Error::invalid("unique_instance_crns", "The property 'unique_instance_crns' must hold CRNs."));
+        return Err(Error::invalid(
+            "unique_instance_crns",
+            "The property 'unique_instance_crns' must hold CRNs.",
+        ));
     }
     Ok(())
 }
@@ -110,9 +113,10 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         event.request("name", service_id.name.as_str()).request("lock", service_id.locked);
         told::quota(event, "service IDs", limit, sql::count(tx, &service_id.account)?)?;
         if let Some(group) = &service_id.group
-            && crate::service_id_groups::sql::get(tx, &service_id.account, group)?.is_none() {
-                return Err(Error::invalid("group_id", "The property 'group_id' names no group of the account."));
-            }
+            && crate::service_id_groups::sql::get(tx, &service_id.account, group)?.is_none()
+        {
+            return Err(Error::invalid("group_id", "The property 'group_id' names no group of the account."));
+        }
         sql::put(tx, &service_id)?;
         history::add(tx, &service_id.account, service_id.id.as_str(), &author, "create-serviceid")?;
         if let Some(key) = &made_key {

@@ -78,10 +78,13 @@ pub fn render(s: &ServiceId, show_group: bool) -> Value {
 pub fn target(account: &AccountId, service_id: Option<&ServiceId>) -> Target {
     let attrs = ResourceAttrs::service(account, "iam-identity");
     match service_id {
-        Some(s) => {
-            Target::global("iam-identity", account, attrs.resource("serviceid", s.id.as_str()), s.crn().to_string())
-                .named(&s.name)
-        }
+        Some(s) => Target::global(
+            "iam-identity",
+            account,
+            attrs.resource("serviceid", s.id.as_str()),
+            s.crn().to_string(),
+        )
+        .named(&s.name),
         None => Target::global("iam-identity", account, attrs.resource_type("serviceid"), ""),
     }
 }

@@ -73,7 +73,9 @@ pub fn list(tx: &mut Tx<'_>, account: &AccountId) -> Result<Vec<ServiceId>> {
 /// # Errors
 /// Those of the store.
 pub fn count(tx: &mut Tx<'_>, account: &AccountId) -> Result<i64> {
-    Ok(tx.query_one("select count(*) from service_ids where account_id = $1", &params![account.as_str()])?.get(0)?)
+    Ok(tx
+        .query_one("select count(*) from service_ids where account_id = $1", &params![account.as_str()])?
+        .get(0)?)
 }
 
 /// Whether a group holds any.

@@ -123,7 +123,10 @@ pub async fn start(app: &Arc<App>) -> Result<()> {
         let app = app.clone();
         tokio::spawn(async move {
             if let Err(e) = tick(&app).await {
-                tracing::error!(cause = e.cause_text().unwrap_or(e.message()), "the first signing key could not be made");
+                tracing::error!(
+                    cause = e.cause_text().unwrap_or(e.message()),
+                    "the first signing key could not be made"
+                );
             }
         });
         return Ok(());
@@ -208,9 +211,13 @@ fn aad(kid: &str) -> Vec<u8> {
 fn rotation_event(app: &App, now: Timestamp, key: &Times) -> Result<avouch_gate::audit::Event> {
     let account = AccountId::parse(OPERATOR_ACCOUNT).map_err(Error::internal)?;
     let attrs = ResourceAttrs::service(&account, "iam-identity");
-    let crn = format!("crn:v1:{}:public:iam-identity:global:a/{account}::signing-key:{}", app.config.cname, key.kid);
-    let target =
-        Target::global("iam-identity", &account, attrs, crn).named(key.kid.clone()).of_type("iam-identity/signing-key");
+    let crn = format!(
+        "crn:v1:{}:public:iam-identity:global:a/{account}::signing-key:{}",
+        app.config.cname, key.kid
+    );
+    let target = Target::global("iam-identity", &account, attrs, crn)
+        .named(key.kid.clone())
+        .of_type("iam-identity/signing-key");
     let permit = Permit::system("rotation", "iam-identity.signing-key.rotate", target);
     let mut details = Details::default();
     details.response("kid", key.kid.clone());

@@ -92,7 +92,10 @@ mod tests {
             }
             let key = &keys[active(&keys, now).unwrap()];
             if rotations > 1 && key.active_at > start {
-                assert!(now.secs() - key.created_at.secs() >= PUBLISH_AHEAD_SECS, "used before it was published");
+                assert!(
+                    now.secs() - key.created_at.secs() >= PUBLISH_AHEAD_SECS,
+                    "used before it was published"
+                );
             }
             signed.push((key.kid.clone(), now));
             for (kid, at) in signed.iter().rev().take(3) {

@@ -30,7 +30,8 @@ pub fn all(tx: &mut Tx<'_>) -> Result<Vec<StoredKey>> {
 /// # Errors
 /// Those of the store.
 pub fn times(tx: &mut Tx<'_>) -> Result<Vec<Times>> {
-    let rows = tx.query("select kid, alg, created_at, active_at from signing_keys order by active_at, kid", &[])?;
+    let rows =
+        tx.query("select kid, alg, created_at, active_at from signing_keys order by active_at, kid", &[])?;
     rows.iter()
         .map(|row| {
             Ok(Times {

@@ -76,7 +76,9 @@ pub async fn admit(ctx: &Ctx, tokens: &Tokens, form: &Form) -> Result<Admitted, 
         return Err(not_eligible(ctx, &caller, &wanted, Some(&profile), "not_eligible"));
     };
     if let Some(parameter) = differs {
-        return Err(Error::invalid(parameter, format!("The property '{parameter}' names another profile.")).into());
+        return Err(
+            Error::invalid(parameter, format!("The property '{parameter}' names another profile.")).into()
+        );
     }
     let mut decision = decision(&caller, Some(&profile));
     decision.insert("matched".into(), json!([format!("{}:{}", named.kind, named.iam_id)]));
@@ -138,8 +140,9 @@ fn not_eligible(
     initiator.credential = "token".into();
     let permit = |account: &AccountId, crn: String, name: String| {
         let attrs = ResourceAttrs::service(account, "iam-identity");
-        let target =
-            Target::global("iam-identity", account, attrs, crn).named(name).of_type(type_uri(actions::ASSUME));
+        let target = Target::global("iam-identity", account, attrs, crn)
+            .named(name)
+            .of_type(type_uri(actions::ASSUME));
         Permit::admitted(actions::ASSUME, target, initiator.clone())
     };
     let details = |known: Option<&Arc<TrustedProfile>>| {
@@ -153,7 +156,10 @@ fn not_eligible(
     let (crn, name) = own.map_or_else(Default::default, |p| (p.crn.clone(), p.name.clone()));
     let mut trails = vec![(permit(caller.account(), crn, name), details(own))];
     if let (Some(profile), None) = (profile, own) {
-        trails.push((permit(&profile.account, profile.crn.clone(), profile.name.clone()), details(Some(profile))));
+        trails.push((
+            permit(&profile.account, profile.crn.clone(), profile.name.clone()),
+            details(Some(profile)),
+        ));
     }
     Refused { error, told: Told::Accounts(trails) }
 }

@@ -42,7 +42,8 @@ impl Wanted {
     /// `Missing` when there is no profile parameter, `Invalid` for a malformed one.
     pub fn of(form: &Form) -> Result<Self> {
         let mut selectors = Vec::new();
-        let malformed = |name: &'static str| Error::invalid(name, format!("The property '{name}' is not valid."));
+        let malformed =
+            |name: &'static str| Error::invalid(name, format!("The property '{name}' is not valid."));
         if let Some(id) = form.get("profile_id") {
             selectors.push(("profile_id", Selector::of_id(id).ok_or_else(|| malformed("profile_id"))?));
         }
@@ -58,8 +59,9 @@ impl Wanted {
             selectors.push(("profile_name", selector));
         }
         if selectors.is_empty() {
-            return Err(Error::missing("profile_id")
-                .details("One of the properties 'profile_id', 'profile_name' and 'profile_crn' is required."));
+            return Err(Error::missing("profile_id").details(
+                "One of the properties 'profile_id', 'profile_name' and 'profile_crn' is required.",
+            ));
         }
         let account = match (form.get("account"), form.get("bss_account")) {
             (Some(a), Some(b)) if a != b => return Err(malformed("account")),
@@ -129,7 +131,9 @@ pub async fn admit(ctx: &Ctx, tokens: &Tokens, form: &Form, token: &str) -> Resu
         return Err(not_eligible(ctx, &evidence, &wanted, Some(&profile), decision, "not_eligible"));
     }
     if let Some(parameter) = differs {
-        return Err(Error::invalid(parameter, format!("The property '{parameter}' names another profile.")).into());
+        return Err(
+            Error::invalid(parameter, format!("The property '{parameter}' names another profile.")).into()
+        );
     }
     decision.insert("matched".into(), json!(tree.satisfied().collect::<Vec<_>>()));
     Ok(Admitted {
@@ -154,7 +158,8 @@ async fn verify(ctx: &Ctx, token: &str) -> Result<Evidence, Refused> {
         return Err(Error::missing("cr_token").into());
     }
     if token.len() > TOKEN_LIMIT {
-        let error = Error::new(Kind::Invalid, "cr_token could not be parsed").code("BXNIM0407E").reason("too_long");
+        let error =
+            Error::new(Kind::Invalid, "cr_token could not be parsed").code("BXNIM0407E").reason("too_long");
         return Err(Refused::unverified(error, actions::COMPUTE));
     }
     let verified = ctx.app().links.evidence.verify(ctx, token).await;
@@ -216,15 +221,18 @@ fn not_eligible(
     let initiator = resource(ctx, &identity.crn, &identity.display);
     let own = profile.filter(|p| p.account == identity.account);
     let (crn, name) = own.map_or_else(Default::default, |p| (p.crn.clone(), p.name.clone()));
-    let permit =
-        |account: &AccountId, crn, name| Permit::admitted(actions::COMPUTE, target(account, crn, name), initiator.clone());
+    let permit = |account: &AccountId, crn, name| {
+        Permit::admitted(actions::COMPUTE, target(account, crn, name), initiator.clone())
+    };
     let mut trails = vec![(
         permit(&identity.account, crn, name),
         Details { decision: decision.clone(), ..Details::default() },
     )];
     if let (Some(profile), None) = (profile, own) {
         // The owner of the profile sees who knocked, and nothing that only the other account knows.
-        decision.retain(|key, _| matches!(key.as_str(), "stage" | "cr_type" | "crn" | "permitted" | "reason_code"));
+        decision.retain(|key, _| {
+            matches!(key.as_str(), "stage" | "cr_type" | "crn" | "permitted" | "reason_code")
+        });
         decision.insert("profile_id".into(), json!(profile.id.as_str()));
         let theirs = Details { decision, ..Details::default() };
         trails.push((permit(&profile.account, profile.crn.clone(), profile.name.clone()), theirs));

@@ -125,7 +125,10 @@ fn drain(seen: &mut HashMap<(IpAddr, &'static str, &'static str), Window>, now: 
     untold
 }
 
-fn counted((address, reason, action): (IpAddr, &'static str, &'static str), window: Window) -> Option<Counted> {
+fn counted(
+    (address, reason, action): (IpAddr, &'static str, &'static str),
+    window: Window,
+) -> Option<Counted> {
     (window.1 > SINGLY).then(|| Counted { address, reason, action, more: window.1 - SINGLY })
 }
 

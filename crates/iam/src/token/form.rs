@@ -77,7 +77,11 @@ impl Form {
 
     /// A parameter, if it is there.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.values.iter().find(|(n, _)| n == name).map(|(_, v)| v.expose().as_str()).filter(|v| !v.is_empty())
+        self.values
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.expose().as_str())
+            .filter(|v| !v.is_empty())
     }
 
     /// A parameter that must be there.

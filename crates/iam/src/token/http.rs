@@ -15,7 +15,8 @@ const PROFILES: usize = 1000;
 
 /// `GET` where a form must be posted: credentials do not belong into addresses.
 pub async fn needs_post(_ctx: Ctx, _request: Request) -> Result<Response> {
-    Err(Error::new(Kind::MethodNotAllowed, "The requested method is not supported: use POST.").code("BXNIM0060E"))
+    Err(Error::new(Kind::MethodNotAllowed, "The requested method is not supported: use POST.")
+        .code("BXNIM0060E"))
 }
 
 /// The published keys.
@@ -50,9 +51,30 @@ pub async fn discovery(ctx: Ctx, _request: Request) -> Result<Response> {
         subject_types_supported: texts(&["public"]),
         id_token_signing_alg_values_supported: algs,
         claims_supported: texts(&[
-            "iam_id", "id", "realmid", "jti", "identifier", "given_name", "family_name", "name", "email", "sub",
-            "sub_type", "authn", "account", "iat", "exp", "iss", "grant_type", "scope", "client_id", "acr", "amr",
-            "session_id", "session_exp_max", "unique_instance_crns",
+            "iam_id",
+            "id",
+            "realmid",
+            "jti",
+            "identifier",
+            "given_name",
+            "family_name",
+            "name",
+            "email",
+            "sub",
+            "sub_type",
+            "authn",
+            "account",
+            "iat",
+            "exp",
+            "iss",
+            "grant_type",
+            "scope",
+            "client_id",
+            "acr",
+            "amr",
+            "session_id",
+            "session_exp_max",
+            "unique_instance_crns",
         ]),
     };
     Ok(Response::json(200, &document)?.header("cache-control", &cacheable()))

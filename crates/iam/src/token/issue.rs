@@ -157,7 +157,9 @@ impl Admitted {
 pub async fn issue(ctx: Ctx, request: Request) -> Result<Response> {
     let app = ctx.app();
     if let Some(wait) = app.failures.blocked(ctx.address(), ctx.now()) {
-        return Err(Error::new(Kind::RateLimited, "Too many failed requests from this address.").retry_after(wait));
+        return Err(
+            Error::new(Kind::RateLimited, "Too many failed requests from this address.").retry_after(wait)
+        );
     }
     let tokens = app.state::<Tokens>()?;
     let slot = tokens.keys.pool.slot()?;
@@ -178,8 +180,11 @@ pub async fn issue(ctx: Ctx, request: Request) -> Result<Response> {
 fn check_common(form: &Form) -> Result<()> {
     for kind in form.get("response_type").unwrap_or("cloud_iam").split(' ') {
         if kind != "cloud_iam" {
-            return Err(Error::invalid("response_type", "The property 'response_type' has a value that is not supported.")
-                .details("The property 'response_type' may have the values: cloud_iam."));
+            return Err(Error::invalid(
+                "response_type",
+                "The property 'response_type' has a value that is not supported.",
+            )
+            .details("The property 'response_type' may have the values: cloud_iam."));
         }
     }
     if form.get("scope").is_some_and(|s| !avouch_wire::text::printable(s, SCOPE_MAX)) {
@@ -206,10 +211,18 @@ async fn login(
             form.refuse(&["cr_token", "actor_token", "actor_token_type"])?;
             let given = form.required("subject_token_type")?;
             if given != JWT_TYPE {
-                return Err(Error::invalid("subject_token_type", format!("The only supported value is '{JWT_TYPE}'.")).into());
+                return Err(Error::invalid(
+                    "subject_token_type",
+                    format!("The only supported value is '{JWT_TYPE}'."),
+                )
+                .into());
             }
             if form.get("requested_token_type").is_some_and(|t| t != ACCESS_TOKEN_TYPE && t != JWT_TYPE) {
-                return Err(Error::invalid("requested_token_type", "The requested token type is not supported.").into());
+                return Err(Error::invalid(
+                    "requested_token_type",
+                    "The requested token type is not supported.",
+                )
+                .into());
             }
             compute::admit(ctx, tokens, form, form.required("subject_token")?).await?
         }
@@ -241,9 +254,10 @@ async fn restrict(ctx: &Ctx, request: &Request, admitted: &Admitted) -> Result<O
         return Err(admitted.refused(ctx, error));
     }
     if tenants(request).is_some_and(|t| !t.iter().any(|t| t == admitted.account.as_str())) {
-        let error = Error::new(Kind::Invalid, "The token would be of an account that the request does not allow.")
-            .code("BXNIM0485E")
-            .reason("tenant_not_allowed");
+        let error =
+            Error::new(Kind::Invalid, "The token would be of an account that the request does not allow.")
+                .code("BXNIM0485E")
+                .reason("tenant_not_allowed");
         return Err(admitted.refused(ctx, error));
     }
     Ok(state.revoked_before)
@@ -267,13 +281,20 @@ struct RefreshGrant {
 }
 
 impl Issued {
-    fn plan(ctx: &Ctx, asked: &Asked, admitted: &Admitted, revoked_before: Option<Timestamp>) -> Result<Self> {
+    fn plan(
+        ctx: &Ctx,
+        asked: &Asked,
+        admitted: &Admitted,
+        revoked_before: Option<Timestamp>,
+    ) -> Result<Self> {
         let now = ctx.now();
         // Tokens count by the second: one that is issued in the second of a revocation is dated one later, so that it
         // is not taken for an old one.
         let iat = now.secs().max(revoked_before.map_or(i64::MIN, |at| at.plus_millis(999).secs()));
         if iat > now.secs() + 1 {
-            return Err(Error::unavailable("Tokens of this identity are revoked at the moment.").reason("revoked"));
+            return Err(
+                Error::unavailable("Tokens of this identity are revoked at the moment.").reason("revoked")
+            );
         }
         let scope = asked.form.get("scope").unwrap_or(match &admitted.refreshed {
             Some((_, session)) => session.scope.as_str(),
@@ -287,7 +308,9 @@ impl Issued {
             .map(Timestamp::secs)
             .fold(iat + admitted.limits.access_secs, i64::min);
         if exp <= iat {
-            return Err(Error::new(Kind::Invalid, "The presented token is expired.").code("BXNIM0408E").reason("expired"));
+            return Err(Error::new(Kind::Invalid, "The presented token is expired.")
+                .code("BXNIM0408E")
+                .reason("expired"));
         }
         Ok(Self { jti: ctx.uuid().to_string(), iat, exp, scope: scope.to_owned(), refresh })
     }

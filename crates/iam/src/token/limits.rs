@@ -51,8 +51,10 @@ impl LoginLimits {
     pub fn of_settings(settings: &Settings<'_>) -> Self {
         let number = |text: &str, min: i64| text.parse::<i64>().ok().filter(|n| *n >= min);
         Self {
-            access_secs: number(settings.access_token, 60).map_or(ACCESS_TOKEN_SECS, |n| n.min(ACCESS_TOKEN_SECS)),
-            refresh_secs: number(settings.refresh_token, 60).map_or(REFRESH_TOKEN_SECS, |n| n.min(REFRESH_TOKEN_SECS)),
+            access_secs: number(settings.access_token, 60)
+                .map_or(ACCESS_TOKEN_SECS, |n| n.min(ACCESS_TOKEN_SECS)),
+            refresh_secs: number(settings.refresh_token, 60)
+                .map_or(REFRESH_TOKEN_SECS, |n| n.min(REFRESH_TOKEN_SECS)),
             session_secs: number(settings.session_expiration, 60).unwrap_or(SESSION_SECS),
             idle_secs: number(settings.session_invalidation, 60),
             max_sessions: number(settings.max_sessions, 1),
@@ -112,7 +114,9 @@ impl Addresses {
     pub fn admit(&self, address: IpAddr) -> bool {
         let address = plain(address);
         let inside = |(from, to): &(IpAddr, IpAddr)| {
-            from.is_ipv4() == address.is_ipv4() && to.is_ipv4() == address.is_ipv4() && (*from..=*to).contains(&address)
+            from.is_ipv4() == address.is_ipv4()
+                && to.is_ipv4() == address.is_ipv4()
+                && (*from..=*to).contains(&address)
         };
         !self.limited || self.ranges.iter().any(inside)
     }

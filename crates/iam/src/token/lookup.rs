@@ -180,7 +180,8 @@ fn trusted(tx: &mut Tx<'_>, profile: profiles::Profile) -> Result<TrustedProfile
 pub fn assumable_by(tx: &mut Tx<'_>, iam_id: &IamId, account: &AccountId, max: usize) -> Result<Vec<Value>> {
     let mut found: Vec<Value> = Vec::new();
     for identity in identities::sql::by_iam_id(tx, iam_id.as_str())? {
-        let named = ProfileIdentity { kind: identity.kind, iam_id: identity.iam_id, accounts: identity.accounts };
+        let named =
+            ProfileIdentity { kind: identity.kind, iam_id: identity.iam_id, accounts: identity.accounts };
         if found.len() >= max || !super::assume::admits(&named, iam_id.as_str(), account) {
             continue;
         }

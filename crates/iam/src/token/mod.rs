@@ -5,8 +5,8 @@
 //! was not given to him.
 
 pub mod activity;
-mod assume;
 mod api_key;
+mod assume;
 mod client;
 pub(crate) mod compute;
 pub(crate) mod errors;
@@ -106,7 +106,8 @@ pub fn service() -> Service {
             Endpoint::get("/identity/token", "token_needs_post", http::needs_post).anonymous(),
             Endpoint::get("/oidc/token", "token_alias_needs_post", http::needs_post).anonymous(),
             Endpoint::get("/identity/keys", "list_keys", http::keys).anonymous(),
-            Endpoint::get("/identity/.well-known/openid-configuration", "discovery", http::discovery).anonymous(),
+            Endpoint::get("/identity/.well-known/openid-configuration", "discovery", http::discovery)
+                .anonymous(),
             Endpoint::post("/identity/profiles", "list_assumable_profiles", http::assumable_profiles)
                 .anonymous()
                 .effect(avouch_gate::Effect::Read)

@@ -27,11 +27,15 @@ pub fn invalid(reason: &'static str) -> Error {
 
 /// The session was ended.
 pub fn inactive() -> Error {
-    Error::new(Kind::Unauthenticated, "The session is not active.").code("BXNIM0439E").reason("session_inactive")
+    Error::new(Kind::Unauthenticated, "The session is not active.")
+        .code("BXNIM0439E")
+        .reason("session_inactive")
 }
 
 fn expired() -> Error {
-    Error::new(Kind::Invalid, "The provided refresh token is expired.").code("BXNIM0408E").reason("refresh_expired")
+    Error::new(Kind::Invalid, "The provided refresh token is expired.")
+        .code("BXNIM0408E")
+        .reason("refresh_expired")
 }
 
 struct Known {
@@ -44,18 +48,26 @@ struct Known {
 
 /// Whose login goes on.
 pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, Refused> {
-    form.refuse(&["apikey", "cr_token", "access_token", "subject_token", "profile_id", "profile_crn", "profile_name"])?;
+    form.refuse(&[
+        "apikey",
+        "cr_token",
+        "access_token",
+        "subject_token",
+        "profile_id",
+        "profile_crn",
+        "profile_name",
+    ])?;
     let value = form.required("refresh_token")?;
     if value.len() > TOKEN_MAX {
         return Err(Refused::unverified(invalid("refresh_malformed"), actions::REFRESH));
     }
-    let asked_account = match form.get("account").or(form.get("bss_account")) {
-        Some(text) => Some(
-            AccountId::parse(text)
-                .map_err(|_| Error::invalid("account", "The property 'account' is not a valid account id."))?,
-        ),
-        None => None,
-    };
+    let asked_account =
+        match form.get("account").or(form.get("bss_account")) {
+            Some(text) => Some(AccountId::parse(text).map_err(|_| {
+                Error::invalid("account", "The property 'account' is not a valid account id.")
+            })?),
+            None => None,
+        };
     let hash = sessions::hash_of(value);
     let Some(known) = load(ctx, &hash, asked_account).await? else {
         return Err(Refused::unverified(invalid("refresh_unknown"), actions::REFRESH));

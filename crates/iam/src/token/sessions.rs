@@ -56,8 +56,7 @@ pub fn hash_of(value: &str) -> String {
     hex(&sha256_parts(&[KIND, value.as_bytes()]))
 }
 
-const COLUMNS: &str =
-    "id, account_id, iam_id, kind, client_id, api_key_id, scope, created_at, last_used_at, expires_at, ended_at";
+const COLUMNS: &str = "id, account_id, iam_id, kind, client_id, api_key_id, scope, created_at, last_used_at, expires_at, ended_at";
 
 /// Writes a new session; beyond `max` open ones of the identity the oldest end.
 ///
@@ -115,7 +114,10 @@ pub fn list(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId, now: Timestamp
 /// # Errors
 /// Those of the store.
 pub fn end(tx: &mut Tx<'_>, id: &str, now: Timestamp) -> Result<()> {
-    tx.execute("update sessions set ended_at = $2 where id = $1 and ended_at is null", &params![id, now.millis()])?;
+    tx.execute(
+        "update sessions set ended_at = $2 where id = $1 and ended_at is null",
+        &params![id, now.millis()],
+    )?;
     Ok(())
 }
 
@@ -147,7 +149,13 @@ pub fn touch(tx: &mut Tx<'_>, id: &str, now: Timestamp, expires_at: Timestamp) -
 ///
 /// # Errors
 /// Those of the store.
-pub fn add_token(tx: &mut Tx<'_>, hash: &str, session: &str, now: Timestamp, expires_at: Timestamp) -> Result<()> {
+pub fn add_token(
+    tx: &mut Tx<'_>,
+    hash: &str,
+    session: &str,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<()> {
     tx.execute(
         "insert into refresh_tokens (hash, session_id, issued_at, expires_at, used_at) values ($1, $2, $3, $4, null)",
         &params![hash, session, now.millis(), expires_at.millis()],
@@ -160,8 +168,10 @@ pub fn add_token(tx: &mut Tx<'_>, hash: &str, session: &str, now: Timestamp, exp
 /// # Errors
 /// Those of the store.
 pub fn token(tx: &mut Tx<'_>, hash: &str) -> Result<Option<RefreshToken>> {
-    let row =
-        tx.query_opt("select session_id, expires_at, used_at from refresh_tokens where hash = $1", &params![hash])?;
+    let row = tx.query_opt(
+        "select session_id, expires_at, used_at from refresh_tokens where hash = $1",
+        &params![hash],
+    )?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(RefreshToken {
         session: row.get(0)?,

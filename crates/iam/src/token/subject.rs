@@ -166,7 +166,9 @@ pub fn claims(subject: &Subject, frame: Frame) -> TokenClaims {
         sub: person.map_or_else(|| identifier.clone(), |p| p.email.clone()),
         sub_type: subject.sub_type().map(str::to_owned),
         unique_instance_crns: match subject {
-            Subject::ServiceId(s) if !s.unique_instance_crns.is_empty() => Some(s.unique_instance_crns.clone()),
+            Subject::ServiceId(s) if !s.unique_instance_crns.is_empty() => {
+                Some(s.unique_instance_crns.clone())
+            }
             _ => None,
         },
         identifier,
@@ -219,7 +221,9 @@ mod tests {
 
     #[test]
     fn profile_of_a_compute_resource_has_exactly_the_published_claims() {
-        let crn = format!("crn:v1:bluemix:public:containers-kubernetes:us-south:a/{ACCOUNT}:c0pigdctkkc07fs7pm06::");
+        let crn = format!(
+            "crn:v1:bluemix:public:containers-kubernetes:us-south:a/{ACCOUNT}:c0pigdctkkc07fs7pm06::"
+        );
         let id = "iam-Profile-6e1f7ea6-0000-4000-8000-000000000001";
         let subject = Subject::Profile(IamId::parse(id).unwrap(), "builder".into());
         let authn = crn_authn(&Crn::parse(&crn).unwrap(), "c1:default:app:app-0");
@@ -246,7 +250,10 @@ mod tests {
         let user = Subject::User(IamId::parse("IBMid-270003GUSX").unwrap(), person);
         let v = rendered(&user, user.as_authn());
         assert_eq!((&v["realmid"], &v["identifier"]), (&json!("IBMid"), &json!("270003GUSX")));
-        assert_eq!((&v["sub"], &v["name"], v.get("sub_type")), (&json!("a@b.test"), &json!("Ada Byron"), None));
+        assert_eq!(
+            (&v["sub"], &v["name"], v.get("sub_type")),
+            (&json!("a@b.test"), &json!("Ada Byron"), None)
+        );
         assert_eq!(v["authn"]["email"], "a@b.test");
 
         let service = Subject::ServiceId(ServiceIdFacts {

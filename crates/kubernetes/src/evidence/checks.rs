@@ -47,7 +47,11 @@ pub fn audience(claims: &Map<String, Value>, settings: &Settings, trace: &mut Tr
     let single = !settings.single_audience || named.len() == 1;
     let wanted = settings.audiences.join(", ");
     let reason = || {
-        let reason = Reason::check("audience", fits && single).on("aud").operator("IN").wanted(&wanted).found_opt(found);
+        let reason = Reason::check("audience", fits && single)
+            .on("aud")
+            .operator("IN")
+            .wanted(&wanted)
+            .found_opt(found);
         if fits && !single { reason.detail("further audiences are not allowed") } else { reason }
     };
     if fits && single {
@@ -74,21 +78,30 @@ fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>> {
 }
 
 /// Life and age. Returns the expiry.
-pub fn times(claims: &Map<String, Value>, settings: &Settings, at: Timestamp, trace: &mut Trace) -> Result<i64> {
+pub fn times(
+    claims: &Map<String, Value>,
+    settings: &Settings,
+    at: Timestamp,
+    trace: &mut Trace,
+) -> Result<i64> {
     let now = at.secs();
     let read = |name| seconds(claims, name);
     let (exp, iat, nbf) = match (read("exp"), read("iat"), read("nbf")) {
         (Ok(Some(exp)), Ok(Some(iat)), Ok(nbf)) if exp > iat => (exp, iat, nbf),
         _ => {
             trace.fail("times", || {
-                Reason::check("times", false).on("exp").detail("'exp' and 'iat' must be times in seconds, 'exp' the later")
+                Reason::check("times", false)
+                    .on("exp")
+                    .detail("'exp' and 'iat' must be times in seconds, 'exp' the later")
             });
             return Err(unparsable("time_claim"));
         }
     };
     let server = at.rfc3339_secs();
     if now >= exp + LEEWAY_SECS {
-        trace.fail("times", || Reason::check("times", false).on("exp").found(exp.to_string()).wanted(format!("> {now}")));
+        trace.fail("times", || {
+            Reason::check("times", false).on("exp").found(exp.to_string()).wanted(format!("> {now}"))
+        });
         let end = Timestamp::from_secs(exp).rfc3339_secs();
         return Err(Error::new(ErrorKind::Invalid, "cr_token is expired")
             .code("BXNIM0408E")
@@ -105,16 +118,22 @@ pub fn times(claims: &Map<String, Value>, settings: &Settings, at: Timestamp, tr
                     .on(name)
                     .found(value.to_string())
                     .wanted(format!("<= {now}"))
-                    .detail(format!("the clock of the issuer is {ahead} s ahead; {LEEWAY_SECS} s are tolerated"))
+                    .detail(format!(
+                        "the clock of the issuer is {ahead} s ahead; {LEEWAY_SECS} s are tolerated"
+                    ))
             });
             return Err(Error::new(ErrorKind::Invalid, "cr_token is not valid yet")
                 .code("BXNIM0407E")
-                .details(format!("'{name}' of the token lies in the future; the time of the server is {server}."))
+                .details(format!(
+                    "'{name}' of the token lies in the future; the time of the server is {server}."
+                ))
                 .reason("not_yet_valid"));
         }
     }
     let (life, allowed) = (exp - iat, settings.max_token_ttl);
-    let reason = |ok: bool| Reason::check("lifetime", ok).on("exp").wanted(format!("<= {allowed}")).found(life.to_string());
+    let reason = |ok: bool| {
+        Reason::check("lifetime", ok).on("exp").wanted(format!("<= {allowed}")).found(life.to_string())
+    };
     let extended = claims.get("kubernetes.io").and_then(|k| k.get("warnafter")).is_some();
     if life > allowed || extended {
         trace.fail("times", || {
@@ -179,7 +198,9 @@ pub fn pod(loaded: &Loaded, claims: &Map<String, Value>, trace: &mut Trace) -> R
     let (pod, secret) = match (bound(kubernetes, "pod"), bound(kubernetes, "secret")) {
         (Ok(pod), Ok(secret)) => (pod, secret),
         _ => {
-            trace.fail("bound_object", || Reason::check("bound_object", false).detail("a bound object lacks name or uid"));
+            trace.fail("bound_object", || {
+                Reason::check("bound_object", false).detail("a bound object lacks name or uid")
+            });
             return Err(unparsable("bound_object"));
         }
     };
@@ -188,7 +209,9 @@ pub fn pod(loaded: &Loaded, claims: &Map<String, Value>, trace: &mut Trace) -> R
     let met = match settings.require_bound_object {
         BoundObject::None => true,
         BoundObject::Pod => pod.is_some(),
-        BoundObject::Any => pod.is_some() || secret.is_some() || (node.is_some() && nested("node", "uid").is_some()),
+        BoundObject::Any => {
+            pod.is_some() || secret.is_some() || (node.is_some() && nested("node", "uid").is_some())
+        }
     };
     let secret_ok = secret.is_none() || settings.allow_secret_bound;
     let found = [pod.as_ref().map(|_| "pod"), secret.as_ref().map(|_| "secret"), node.map(|_| "node")]
@@ -237,7 +260,9 @@ pub fn pod(loaded: &Loaded, claims: &Map<String, Value>, trace: &mut Trace) -> R
 pub fn subject(loaded: &Loaded, claims: &Map<String, Value>, trace: &mut Trace) -> Result<ComputeIdentity> {
     let sub = text(claims, "sub").filter(|s| !s.is_empty() && texts::printable(s, SUBJECT_MAX));
     if sub.is_none() {
-        trace.fail("subject", || Reason::check("subject", false).on("sub").detail("'sub' must be printable text"));
+        trace.fail("subject", || {
+            Reason::check("subject", false).on("sub").detail("'sub' must be printable text")
+        });
         return Err(unparsable("subject"));
     }
     trace.pass("subject", || Reason::check("subject", true).on("sub").found_opt(sub));
@@ -286,7 +311,10 @@ pub fn address(settings: &Settings, address: IpAddr, trace: &mut Trace) -> Resul
     let inside = settings.allowed_source_cidrs.iter().any(|net| net.contains(&plain));
     let reason = || {
         let nets: Vec<String> = settings.allowed_source_cidrs.iter().map(ToString::to_string).collect();
-        Reason::check("source_address", inside).operator("IN").wanted(nets.join(", ")).found(plain.to_string())
+        Reason::check("source_address", inside)
+            .operator("IN")
+            .wanted(nets.join(", "))
+            .found(plain.to_string())
     };
     if inside {
         trace.pass("source_address", reason);
@@ -331,7 +359,16 @@ mod tests {
         let check = |aud: Value| audience(&map(json!({"aud": aud})), &settings(), &mut Trace::off());
         assert!(check(json!("iam")).is_ok());
         assert!(check(json!(["other", "iam"])).is_ok());
-        for bad in [json!("iam "), json!("IAM"), json!("ia"), json!([]), json!(null), json!({"iam": 1}), json!(["iam", 7]), json!("https://iam")] {
+        for bad in [
+            json!("iam "),
+            json!("IAM"),
+            json!("ia"),
+            json!([]),
+            json!(null),
+            json!({"iam": 1}),
+            json!(["iam", 7]),
+            json!("https://iam"),
+        ] {
             assert!(check(bad.clone()).is_err(), "{bad}");
         }
         assert!(audience(&Map::new(), &settings(), &mut Trace::off()).is_err());
@@ -346,7 +383,9 @@ mod tests {
         let at = Timestamp::from_secs(now);
         let code = |claims: Value| match times(&map(claims), &settings(), at, &mut Trace::off()) {
             Ok(_) => "ok".to_owned(),
-            Err(e) => format!("{} {}", e.code_override().unwrap_or_default(), e.reason_label().unwrap_or_default()),
+            Err(e) => {
+                format!("{} {}", e.code_override().unwrap_or_default(), e.reason_label().unwrap_or_default())
+            }
         };
         assert_eq!(code(json!({"iat": now, "exp": now + 3600})), "ok");
         assert_eq!(code(json!({"iat": now, "exp": now + 3601})), "BXNIM0480E lifetime");
@@ -356,7 +395,10 @@ mod tests {
         assert_eq!(code(json!({"iat": now + 60, "exp": now + 660})), "ok");
         assert_eq!(code(json!({"iat": now + 61, "exp": now + 660})), "BXNIM0407E not_yet_valid");
         assert_eq!(code(json!({"iat": now, "nbf": now + 90, "exp": now + 660})), "BXNIM0407E not_yet_valid");
-        assert_eq!(code(json!({"iat": now, "exp": now + 600, "kubernetes.io": {"warnafter": now}})), "BXNIM0480E lifetime");
+        assert_eq!(
+            code(json!({"iat": now, "exp": now + 600, "kubernetes.io": {"warnafter": now}})),
+            "BXNIM0480E lifetime"
+        );
         assert_eq!(code(json!({"iat": now as f64 + 0.5, "exp": now as f64 + 600.25})), "ok");
         for broken in [
             json!({"iat": now}),
@@ -379,12 +421,21 @@ mod tests {
 
     #[test]
     fn subject_splits_in_one_way_only() {
-        let parts = |sub: &str| service_account(&map(json!({"sub": sub}))).map(|(a, b)| (a.to_owned(), b.to_owned()));
+        let parts =
+            |sub: &str| service_account(&map(json!({"sub": sub}))).map(|(a, b)| (a.to_owned(), b.to_owned()));
         assert_eq!(parts("system:serviceaccount:a:b.c"), Some(("a".into(), "b.c".into())));
         for bad in [
-            "system:serviceaccount:a:b:c", "system:serviceaccount:a", "system:serviceaccount::b", "system:serviceaccount:a:",
-            "system:serviceaccount:A:b", "system:serviceaccount:a:B", "system:serviceaccount:a.b:c", "serviceaccount:a:b",
-            "system:serviceaccount:\u{0430}:b", "system:serviceaccount:a:b ", " system:serviceaccount:a:b",
+            "system:serviceaccount:a:b:c",
+            "system:serviceaccount:a",
+            "system:serviceaccount::b",
+            "system:serviceaccount:a:",
+            "system:serviceaccount:A:b",
+            "system:serviceaccount:a:B",
+            "system:serviceaccount:a.b:c",
+            "serviceaccount:a:b",
+            "system:serviceaccount:\u{0430}:b",
+            "system:serviceaccount:a:b ",
+            " system:serviceaccount:a:b",
             "system:serviceaccount:a/..:b",
         ] {
             assert_eq!(parts(bad), None, "{bad}");

@@ -45,7 +45,9 @@ pub(crate) fn unparsable(reason: &'static str) -> Error {
 
 /// One text for unknown issuer, unknown key, wrong signature, revoked key and disabled registration.
 pub(crate) fn unverifiable(reason: &'static str) -> Error {
-    Error::new(ErrorKind::Invalid, "cr_token signature could not be validated").code("BXNIM0407E").reason(reason)
+    Error::new(ErrorKind::Invalid, "cr_token signature could not be validated")
+        .code("BXNIM0407E")
+        .reason(reason)
 }
 
 fn keys_unavailable(wait: u32) -> Error {
@@ -111,7 +113,10 @@ impl Kubernetes {
         .map_err(refuse)?;
         checks::address(&r.settings, ctx.address(), trace).map_err(refuse)?;
         if let Some(url) = &r.settings.token_review {
-            self.reviews.ask(&self.fetcher, r, url, token, &signed.claims, at, trace).await.map_err(refuse)?;
+            self.reviews
+                .ask(&self.fetcher, r, url, token, &signed.claims, at, trace)
+                .await
+                .map_err(refuse)?;
         }
         Ok(Evidence {
             identity,
@@ -132,7 +137,9 @@ impl Kubernetes {
         trace: &mut Trace,
     ) -> Result<Signed, RefusedEvidence> {
         let Some(issuer) = token.unverified_issuer().map(str::to_owned) else {
-            trace.fail("issuer", || Reason::check("issuer", false).on("iss").detail("the token states no issuer"));
+            trace.fail("issuer", || {
+                Reason::check("issuer", false).on("iss").detail("the token states no issuer")
+            });
             return Err(unverifiable("no_issuer").into());
         };
         let kid = token.kid().map(str::to_owned);
@@ -150,7 +157,9 @@ impl Kubernetes {
             let names: Vec<&str> = usable.iter().map(|l| l.registration.name.as_str()).collect();
             Reason::check("issuer", true).on("iss").found(issuer.clone()).detail(names.join(", "))
         });
-        if !has_key(&usable, &issuer, kid.as_deref()) && let Some(kid) = &kid {
+        if !has_key(&usable, &issuer, kid.as_deref())
+            && let Some(kid) = &kid
+        {
             let candidates = usable
                 .iter()
                 .filter(|l| l.registration.active && l.registration.settings.remote())
@@ -195,8 +204,9 @@ impl Kubernetes {
         candidates.truncate(TRIED);
         if candidates.is_empty() {
             trace.fail("key", || {
-                key_reason(false, kid.as_deref())
-                    .detail("no key of this id and algorithm counts: revoked, retired, disabled or not allowed")
+                key_reason(false, kid.as_deref()).detail(
+                    "no key of this id and algorithm counts: revoked, retired, disabled or not allowed",
+                )
             });
             return Err(if stale { keys_unavailable(60) } else { unverifiable("no_usable_key") }.into());
         }
@@ -221,11 +231,11 @@ impl Kubernetes {
     /// Fetches note their time without raising a revision, so the time is read again before keys are given up.
     async fn still_stale(&self, app: &Arc<App>, loaded: &Loaded, at: Timestamp) -> Result<bool> {
         let r = loaded.registration.clone();
-        let present = app
-            .store
-            .read(move |tx| crate::registrations::sql::get(tx, &r.account, r.kind, &r.id))
-            .await?;
-        Ok(present.is_none_or(|r| r.last_refresh.is_none_or(|t| at > t.plus_secs(crate::keys::registry::STALE_AFTER))))
+        let present =
+            app.store.read(move |tx| crate::registrations::sql::get(tx, &r.account, r.kind, &r.id)).await?;
+        Ok(present.is_none_or(|r| {
+            r.last_refresh.is_none_or(|t| at > t.plus_secs(crate::keys::registry::STALE_AFTER))
+        }))
     }
 
     /// Issuers are compared byte for byte; a slash at the end is what people get wrong.
@@ -246,12 +256,18 @@ impl Kubernetes {
 }
 
 fn registrations(entry: &Entry, only: Option<&AccountId>) -> Vec<Arc<Loaded>> {
-    entry.registrations.iter().filter(|l| only.is_none_or(|a| l.registration.account == *a)).cloned().collect()
+    entry
+        .registrations
+        .iter()
+        .filter(|l| only.is_none_or(|a| l.registration.account == *a))
+        .cloned()
+        .collect()
 }
 
 /// Whether the key id is known, revoked and retired keys included: they need no fetch to be refused.
 fn has_key(usable: &[Arc<Loaded>], issuer: &str, kid: Option<&str>) -> bool {
-    let fits = |l: &Arc<Loaded>| l.keys.iter().any(|k| k.issuer == issuer && kid.is_none_or(|kid| k.kid == kid));
+    let fits =
+        |l: &Arc<Loaded>| l.keys.iter().any(|k| k.issuer == issuer && kid.is_none_or(|kid| k.kid == kid));
     usable.iter().any(fits)
 }
 

@@ -75,12 +75,15 @@ impl Reviews {
         match verdict {
             Ok(()) => {
                 self.good.insert(key, at);
-                trace.pass("online", || Reason::check("online", true).detail("the API server accepts the token"));
+                trace.pass("online", || {
+                    Reason::check("online", true).detail("the API server accepts the token")
+                });
                 Ok(())
             }
             Err(FetchError::Content(text)) => {
                 trace.fail("online", || Reason::check("online", false).detail(text));
-                Err(unverifiable("review_refused").details("The API server of the cluster does not accept the token."))
+                Err(unverifiable("review_refused")
+                    .details("The API server of the cluster does not accept the token."))
             }
             Err(e) => {
                 trace.fail("online", || Reason::check("online", false).detail(e.to_string()));
@@ -95,7 +98,11 @@ fn unavailable(e: &FetchError) -> Error {
 }
 
 /// What the API server says; `Content` when it says no.
-fn judge(body: &[u8], audiences: &[String], claims: &Map<String, Value>) -> std::result::Result<(), FetchError> {
+fn judge(
+    body: &[u8],
+    audiences: &[String],
+    claims: &Map<String, Value>,
+) -> std::result::Result<(), FetchError> {
     let answer = strict_json::parse_object(body, Limits { max_depth: 16, max_members: 1024 })
         .map_err(|_| FetchError::Connect)?;
     let Some(status) = answer.get("status") else { return Err(FetchError::Connect) };
@@ -104,7 +111,8 @@ fn judge(body: &[u8], audiences: &[String], claims: &Map<String, Value>) -> std:
     }
     // A server that does not know audiences answers with its own.
     let named = status.get("audiences").and_then(Value::as_array);
-    let ours = named.is_some_and(|n| n.iter().filter_map(Value::as_str).any(|a| audiences.iter().any(|w| w == a)));
+    let ours =
+        named.is_some_and(|n| n.iter().filter_map(Value::as_str).any(|a| audiences.iter().any(|w| w == a)));
     if !ours {
         return Err(FetchError::Content("the API server did not check the audience"));
     }
@@ -117,8 +125,11 @@ fn judge(body: &[u8], audiences: &[String], claims: &Map<String, Value>) -> std:
         .and_then(|e| e.get("authentication.kubernetes.io/pod-uid"))
         .and_then(|v| v.get(0))
         .and_then(Value::as_str);
-    let stated =
-        claims.get("kubernetes.io").and_then(|k| k.get("pod")).and_then(|p| p.get("uid")).and_then(Value::as_str);
+    let stated = claims
+        .get("kubernetes.io")
+        .and_then(|k| k.get("pod"))
+        .and_then(|p| p.get("uid"))
+        .and_then(Value::as_str);
     match (reviewed, stated) {
         (Some(a), Some(b)) if a != b => Err(FetchError::Content("the API server names another pod")),
         _ => Ok(()),
@@ -148,10 +159,22 @@ mod tests {
         assert!(with("/audiences", json!(["https://kubernetes"])).is_err());
         assert!(with("/audiences", json!([])).is_err());
         assert!(with("/user/username", json!("system:serviceaccount:a:c")).is_err());
-        assert!(with("/user", json!({"username": "system:serviceaccount:a:b",
-            "extra": {"authentication.kubernetes.io/pod-uid": ["u2"]}})).is_err());
-        assert!(with("/user", json!({"username": "system:serviceaccount:a:b",
-            "extra": {"authentication.kubernetes.io/pod-uid": ["u1"]}})).is_ok());
+        assert!(
+            with(
+                "/user",
+                json!({"username": "system:serviceaccount:a:b",
+            "extra": {"authentication.kubernetes.io/pod-uid": ["u2"]}})
+            )
+            .is_err()
+        );
+        assert!(
+            with(
+                "/user",
+                json!({"username": "system:serviceaccount:a:b",
+            "extra": {"authentication.kubernetes.io/pod-uid": ["u1"]}})
+            )
+            .is_ok()
+        );
         assert_eq!(judge(b"{}", &audiences, claims), Err(FetchError::Connect));
         assert_eq!(judge(b"<html>", &audiences, claims), Err(FetchError::Connect));
     }

@@ -133,7 +133,11 @@ fn unmapped(ip: IpAddr) -> IpAddr {
 fn never(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => {
-            v4.is_link_local() || v4.is_multicast() || v4.is_broadcast() || v4.octets()[0] == 0 || v4.octets()[0] >= 240
+            v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.octets()[0] == 0
+                || v4.octets()[0] >= 240
         }
         IpAddr::V6(v6) => {
             let first = v6.segments()[0];
@@ -182,7 +186,16 @@ mod tests {
 
     #[test]
     fn private_and_loopback_addresses_need_one() {
-        for ip in ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "100.64.0.1", "198.18.0.1", "::1", "fd12::1"] {
+        for ip in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "100.64.0.1",
+            "198.18.0.1",
+            "::1",
+            "fd12::1",
+        ] {
             assert_eq!(check(&[], "a.test", ip, 443), Err(Refusal::Private), "{ip}");
         }
         assert_eq!(check(&["127.0.0.0/8"], "a.test", "127.0.0.1", 443), Ok(()));
@@ -203,7 +216,16 @@ mod tests {
 
     #[test]
     fn metadata_addresses_are_never_allowed() {
-        for ip in ["169.254.169.254", "fe80::1", "fd00:ec2::254", "0.0.0.0", "::", "224.0.0.1", "255.255.255.255", "ff02::1"] {
+        for ip in [
+            "169.254.169.254",
+            "fe80::1",
+            "fd00:ec2::254",
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "255.255.255.255",
+            "ff02::1",
+        ] {
             let all = ["0.0.0.0/0:*", "::/0:*", "a.test:*"];
             assert_eq!(check(&all, "a.test", ip, 443), Err(Refusal::Never), "{ip}");
         }

@@ -174,15 +174,18 @@ impl Fetcher {
             .build()
             .map_err(|_| FetchError::Connect)?;
         let method = if ask.post.is_some() { Method::POST } else { Method::GET };
-        let mut request = client.request(method, url).header("accept", "application/json, application/jwk-set+json");
+        let mut request =
+            client.request(method, url).header("accept", "application/json, application/jwk-set+json");
         if let Some(token) = &token {
             request = request.bearer_auth(token.expose());
         }
         if let Some(body) = &ask.post {
             request = request.header("content-type", "application/json").body(body.clone());
         }
-        let mut response =
-            request.send().await.map_err(|e| if e.is_timeout() { FetchError::Timeout } else { FetchError::Connect })?;
+        let mut response = request
+            .send()
+            .await
+            .map_err(|e| if e.is_timeout() { FetchError::Timeout } else { FetchError::Connect })?;
         let status = response.status();
         if !status.is_success() {
             return Err(FetchError::Status(status.as_u16()));
@@ -284,7 +287,10 @@ fn origin_of(url: &Url) -> String {
 }
 
 fn max_age(value: &str) -> Option<i64> {
-    value.split(',').find_map(|d| d.trim().strip_prefix("max-age=")?.trim_matches('"').parse().ok()).filter(|n| *n >= 0)
+    value
+        .split(',')
+        .find_map(|d| d.trim().strip_prefix("max-age=")?.trim_matches('"').parse().ok())
+        .filter(|n| *n >= 0)
 }
 
 /// The host of an address, for comparing the host of a key set with that of its discovery document.
@@ -303,8 +309,17 @@ mod tests {
             assert!(address(good).is_ok(), "{good}");
         }
         for bad in [
-            "http://a.test/", "ftp://a.test", "https://", "https://u@a.test/", "https://u:p@a.test/", "https://a.test/#f",
-            "file:///etc/passwd", "//a.test", "https://a.test/\n", " https://a.test/", "https://a.test/ü",
+            "http://a.test/",
+            "ftp://a.test",
+            "https://",
+            "https://u@a.test/",
+            "https://u:p@a.test/",
+            "https://a.test/#f",
+            "file:///etc/passwd",
+            "//a.test",
+            "https://a.test/\n",
+            " https://a.test/",
+            "https://a.test/ü",
         ] {
             assert_eq!(address(bad), Err(FetchError::Address), "{bad}");
         }
@@ -314,7 +329,11 @@ mod tests {
     fn odd_spellings_of_addresses_are_what_they_mean() {
         let fetcher = Fetcher::new(&avouch_gate::config::Fetch::default()).unwrap();
         for url in [
-            "https://127.1/", "https://0x7f.1/", "https://2130706433/", "https://[::1]/", "https://[::ffff:7f00:1]/",
+            "https://127.1/",
+            "https://0x7f.1/",
+            "https://2130706433/",
+            "https://[::1]/",
+            "https://[::ffff:7f00:1]/",
             "https://0177.0.0.1/",
         ] {
             let refused = fetcher.check_address(url).unwrap_err();

@@ -113,10 +113,13 @@ fn keys_address(body: &[u8], own: &str, manner: &Manner<'_>) -> Result<String, F
         .map_err(|_| FetchError::Content("the answer is not a discovery document"))?;
     let text = |name: &str| document.get(name).and_then(Value::as_str);
     if text("issuer") != Some(manner.issuer) {
-        return Err(FetchError::Content("the discovery document states another issuer than the registered one"));
+        return Err(FetchError::Content(
+            "the discovery document states another issuer than the registered one",
+        ));
     }
     let keys = text("jwks_uri").ok_or(FetchError::Content("the discovery document names no key set"))?;
-    let host = host_of(keys).ok_or(FetchError::Content("the discovery document names a key set that is not https"))?;
+    let host = host_of(keys)
+        .ok_or(FetchError::Content("the discovery document names a key set that is not https"))?;
     let known = host_of(own).is_some_and(|h| h == host)
         || manner.allowed_hosts.iter().any(|h| h.eq_ignore_ascii_case(&host));
     if !known {
@@ -141,14 +144,22 @@ mod tests {
     #[test]
     fn discovery_document_must_state_the_issuer_byte_for_byte() {
         let own = "https://a.test/.well-known/openid-configuration";
-        let body = |issuer: &str, keys: &str| json!({"issuer": issuer, "jwks_uri": keys}).to_string().into_bytes();
+        let body =
+            |issuer: &str, keys: &str| json!({"issuer": issuer, "jwks_uri": keys}).to_string().into_bytes();
         let good = body("https://a.test", "https://a.test/openid/v1/jwks");
-        assert_eq!(keys_address(&good, own, &manner("https://a.test", &[])).unwrap(), "https://a.test/openid/v1/jwks");
-        for other in ["https://a.test/", "https://A.test", "https://a.test:443", "a.test", "https://a.test "] {
+        assert_eq!(
+            keys_address(&good, own, &manner("https://a.test", &[])).unwrap(),
+            "https://a.test/openid/v1/jwks"
+        );
+        for other in ["https://a.test/", "https://A.test", "https://a.test:443", "a.test", "https://a.test "]
+        {
             assert!(keys_address(&good, own, &manner(other, &[])).is_err(), "{other}");
         }
         for keys in ["http://a.test/k", "https://b.test/k", "file:///k", "/k"] {
-            assert!(keys_address(&body("https://a.test", keys), own, &manner("https://a.test", &[])).is_err(), "{keys}");
+            assert!(
+                keys_address(&body("https://a.test", keys), own, &manner("https://a.test", &[])).is_err(),
+                "{keys}"
+            );
         }
         let hosts = ["b.test".to_owned()];
         let far = body("https://a.test", "https://b.test/k");

@@ -109,7 +109,13 @@ pub struct Merged {
 }
 
 /// Applies an answer of `issuer` to its known keys.
-pub fn merge(known: &[Key], published: &[PublicKey], issuer: &str, now: Timestamp, patience: Patience) -> Merged {
+pub fn merge(
+    known: &[Key],
+    published: &[PublicKey],
+    issuer: &str,
+    now: Timestamp,
+    patience: Patience,
+) -> Merged {
     let mut out = Merged::default();
     let revoked: Vec<&str> =
         known.iter().filter(|k| k.state == KeyState::Revoked).map(|k| k.thumbprint.as_str()).collect();

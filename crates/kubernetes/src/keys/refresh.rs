@@ -19,8 +19,8 @@ use super::merge::{Patience, merge};
 use super::registry::STALE_AFTER;
 use crate::Kubernetes;
 use crate::evidence::LEEWAY_SECS;
-use crate::fetch::document::{self, Fetched, Manner, ParsedSet};
 use crate::fetch::FetchError;
+use crate::fetch::document::{self, Fetched, Manner, ParsedSet};
 use crate::registrations::{Registration, Source, sql};
 
 /// Longest time between two fetches, seconds.
@@ -119,13 +119,15 @@ pub fn apply(
     let mut outcome = Outcome::default();
     let mut good = !answers.is_empty();
     for answer in answers {
-        let same = present.settings.issuers.iter().any(|i| i.issuer == answer.issuer && i.source == answer.source);
+        let same =
+            present.settings.issuers.iter().any(|i| i.issuer == answer.issuer && i.source == answer.source);
         if !same {
             continue;
         }
         match &answer.result {
             Ok(fetched) => {
-                let of_issuer: Vec<_> = known.iter().filter(|key| key.issuer == answer.issuer).cloned().collect();
+                let of_issuer: Vec<_> =
+                    known.iter().filter(|key| key.issuer == answer.issuer).cloned().collect();
                 let merged = merge(&of_issuer, &fetched.set.keys, &answer.issuer, now, patience(&present, 2));
                 sql::put_keys(tx, &r.id, &answer.issuer, &merged.keys)?;
                 outcome.added.extend(merged.added);
@@ -152,7 +154,13 @@ pub fn apply(
 ///
 /// # Errors
 /// `Conflict` when another registration has one of them.
-pub fn upload(tx: &mut Tx<'_>, r: &Registration, issuer: &str, set: &ParsedSet, now: Timestamp) -> Result<()> {
+pub fn upload(
+    tx: &mut Tx<'_>,
+    r: &Registration,
+    issuer: &str,
+    set: &ParsedSet,
+    now: Timestamp,
+) -> Result<()> {
     let known: Vec<_> = sql::keys(tx, &r.id)?.into_iter().filter(|key| key.issuer == issuer).collect();
     let merged = merge(&known, &set.keys, issuer, now, patience(r, 1));
     sql::put_keys(tx, &r.id, issuer, &merged.keys)
@@ -228,7 +236,9 @@ pub async fn tick(app: &Arc<App>, k: &Arc<Kubernetes>) -> Result<()> {
                 let (name, holder) = (format!("registration:{}", r.id), k.holder(&app));
                 let lease = app
                     .store
-                    .write(move |tx| Ok::<_, Error>(tx.acquire_lease(&name, &holder, now.millis(), LEASE_MS)?))
+                    .write(move |tx| {
+                        Ok::<_, Error>(tx.acquire_lease(&name, &holder, now.millis(), LEASE_MS)?)
+                    })
                     .await?;
                 if lease.is_none() { Ok(false) } else { run(&app, &k, &r).await }
             });

@@ -103,7 +103,12 @@ impl Registry {
     ///
     /// # Errors
     /// Those of the store.
-    pub async fn reload(&self, app: &Arc<App>, issuer: &str, present: Option<Arc<Entry>>) -> Result<Arc<Entry>> {
+    pub async fn reload(
+        &self,
+        app: &Arc<App>,
+        issuer: &str,
+        present: Option<Arc<Entry>>,
+    ) -> Result<Arc<Entry>> {
         let (reader, wanted_issuer) = (app.clone(), issuer.to_owned());
         let entry = app
             .store
@@ -122,7 +127,8 @@ impl Registry {
                     };
                     let known = present.as_ref().and_then(|e| {
                         e.registrations.iter().find(|l| {
-                            l.registration.id == registration.id && l.registration.version == registration.version
+                            l.registration.id == registration.id
+                                && l.registration.version == registration.version
                         })
                     });
                     let keys = match known {

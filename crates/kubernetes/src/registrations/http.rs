@@ -29,11 +29,15 @@ pub async fn create(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> 
     let body: RegistrationRequest = request.json()?;
     let account = ctx.caller()?.account().clone();
     let (region, group) = match kind {
-        Kind::Cluster => (region(&ctx, body.region.as_deref())?, group(&ctx, &account, body.resource_group.clone()).await?),
+        Kind::Cluster => {
+            (region(&ctx, body.region.as_deref())?, group(&ctx, &account, body.resource_group.clone()).await?)
+        }
         Kind::Issuer => (String::new(), (String::new(), None)),
     };
     let name: String = body.name.chars().take(63).collect();
-    let permit = ctx.authorize(kind.action(Verb::Create), &new_target(kind, &account, &region, &group.0, &name)).await?;
+    let permit = ctx
+        .authorize(kind.action(Verb::Create), &new_target(kind, &account, &region, &group.0, &name))
+        .await?;
     let checked = rules::check(kind, body, None, &k.fetcher, &app.config.issuer())?;
     let now = ctx.now();
     let id = match kind {
@@ -102,7 +106,12 @@ pub async fn list(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> {
 }
 
 /// Registrations of the caller's account that he may read, and the id to go on from.
-pub async fn readable(ctx: &Ctx, kind: Kind, start: String, limit: i64) -> Result<(Vec<View>, Option<String>)> {
+pub async fn readable(
+    ctx: &Ctx,
+    kind: Kind,
+    start: String,
+    limit: i64,
+) -> Result<(Vec<View>, Option<String>)> {
     let app = ctx.app().clone();
     let k = app.state::<Kubernetes>()?;
     let account = ctx.caller()?.account().clone();
@@ -255,7 +264,9 @@ pub async fn refresh_now(ctx: &Ctx, r: &Registration) -> Result<refresh::Outcome
     let k = app.state::<Kubernetes>()?;
     let permit = authorize(ctx, r, Verb::Operate).await?;
     if let Some(wait) = k.refreshes.take(&r.id, ctx.now()) {
-        return Err(Error::new(ErrorKind::RateLimited, "The keys were refreshed too often.").retry_after(wait));
+        return Err(
+            Error::new(ErrorKind::RateLimited, "The keys were refreshed too often.").retry_after(wait)
+        );
     }
     let answers = Arc::new(refresh::fetch_all(&k, r).await);
     let now = ctx.now();
@@ -263,8 +274,11 @@ pub async fn refresh_now(ctx: &Ctx, r: &Registration) -> Result<refresh::Outcome
     let (stored, applied) = (r.clone(), answers.clone());
     let outcome = ctx
         .write(permit, move |tx, event| {
-            let mut outcome =
-                if applied.is_empty() { refresh::Outcome::default() } else { refresh::apply(tx, &stored, &applied, now, next)? };
+            let mut outcome = if applied.is_empty() {
+                refresh::Outcome::default()
+            } else {
+                refresh::apply(tx, &stored, &applied, now, next)?
+            };
             event.response("added", json!(outcome.added));
             event.response("missing", json!(outcome.missing));
             if let Some(e) = &outcome.error {
@@ -295,12 +309,14 @@ pub async fn revoke(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> 
         event.request("kid", named.clone());
         let keys = sql::keys(tx, &stored.id)?;
         let named = |key: &Key| key.kid == named || key.thumbprint == named;
-        let thumbprints: Vec<String> = keys.iter().filter(|k| named(k)).map(|k| k.thumbprint.clone()).collect();
+        let thumbprints: Vec<String> =
+            keys.iter().filter(|k| named(k)).map(|k| k.thumbprint.clone()).collect();
         if thumbprints.is_empty() {
             return Err(Error::new(ErrorKind::NotFound, "The registration has no such key."));
         }
         for issuer in &stored.settings.issuers {
-            let mut of_issuer: Vec<Key> = keys.iter().filter(|k| k.issuer == issuer.issuer).cloned().collect();
+            let mut of_issuer: Vec<Key> =
+                keys.iter().filter(|k| k.issuer == issuer.issuer).cloned().collect();
             // The same key may stand under several ids.
             for key in of_issuer.iter_mut().filter(|k| thumbprints.contains(&k.thumbprint)) {
                 key.state = KeyState::Revoked;
@@ -338,7 +354,11 @@ pub async fn diagnose(ctx: Ctx, request: Request, kind: Kind) -> Result<Response
         match app.links.trust.explain_trust(&ctx, &r.account, &evidence.identity, profile).await? {
             Some(tree) => {
                 result = result && tree.result;
-                summary.push_str(if tree.result { " It may become the profile." } else { " The profile does not trust it." });
+                summary.push_str(if tree.result {
+                    " It may become the profile."
+                } else {
+                    " The profile does not trust it."
+                });
                 trust = Some(json!(tree));
             }
             None => {
@@ -380,7 +400,8 @@ async fn fetched(
     for answer in &answers {
         let Err(e) = &answer.result else { continue };
         if !checked.allow_unreachable || e.is_refused() {
-            let field = if matches!(answer.source, Source::JwksUrl(_)) { "jwks_url" } else { "discovery_url" };
+            let field =
+                if matches!(answer.source, Source::JwksUrl(_)) { "jwks_url" } else { "discovery_url" };
             return Err(rules::refused(field, e));
         }
         r.last_error = Some(e.to_string());
@@ -440,8 +461,12 @@ fn describe(r: &Registration, event: &mut avouch_gate::Details) {
 }
 
 fn warnings(checked: &Checked, answers: &[Answered]) -> Vec<String> {
-    let fetched = answers.iter().filter_map(|a| a.result.as_ref().ok()).flat_map(|f| f.set.warnings.iter().cloned());
-    let failed = answers.iter().filter_map(|a| a.result.as_ref().err()).map(|e| format!("the keys were not fetched: {e}"));
+    let fetched =
+        answers.iter().filter_map(|a| a.result.as_ref().ok()).flat_map(|f| f.set.warnings.iter().cloned());
+    let failed = answers
+        .iter()
+        .filter_map(|a| a.result.as_ref().err())
+        .map(|e| format!("the keys were not fetched: {e}"));
     checked.warnings.iter().cloned().chain(fetched).chain(failed).collect()
 }
 
@@ -467,7 +492,9 @@ async fn group(ctx: &Ctx, account: &AccountId, id: Option<String>) -> Result<(St
     let found = ctx.read(move |tx| app.links.groups.resource_group(tx, &account, id.as_deref())).await?;
     match found {
         Some(group) => Ok((group.id, Some(group.name))),
-        None if named => Err(Error::invalid("resource_group", "The account has no resource group of that id.")),
+        None if named => {
+            Err(Error::invalid("resource_group", "The account has no resource group of that id."))
+        }
         None => Ok((String::new(), None)),
     }
 }

@@ -220,8 +220,11 @@ impl Registration {
     pub fn crn(&self, cname: &str) -> avouch_gate::Result<Crn> {
         let crn = match self.kind {
             Kind::Cluster => {
-                let service =
-                    if self.cr_type == CrType::RoksSa { "containers-openshift" } else { "containers-kubernetes" };
+                let service = if self.cr_type == CrType::RoksSa {
+                    "containers-openshift"
+                } else {
+                    "containers-kubernetes"
+                };
                 Crn::cluster(service, &self.region, &self.account, &self.id)
             }
             Kind::Issuer => Crn::service_instance("iam-identity", "", &self.account, "")
@@ -240,11 +243,14 @@ impl Registration {
                 crn,
                 name: self.name.clone(),
                 type_uri: self.kind.target_type().into(),
-                resource_group: Crn::resource_group(&self.account, &self.resource_group).ok().map(|c| c.to_string()),
+                resource_group: Crn::resource_group(&self.account, &self.resource_group)
+                    .ok()
+                    .map(|c| c.to_string()),
                 log_source: audit::log_source("containers-kubernetes", &self.region, &self.account, &self.id),
             },
             Kind::Issuer => {
-                let attrs = ResourceAttrs::service(&self.account, "iam-identity").resource("issuer", &self.id);
+                let attrs =
+                    ResourceAttrs::service(&self.account, "iam-identity").resource("issuer", &self.id);
                 Target::global("iam-identity", &self.account, attrs, crn)
                     .named(self.name.clone())
                     .of_type(self.kind.target_type())
@@ -288,8 +294,10 @@ pub fn cluster_endpoints() -> Vec<Endpoint> {
         Endpoint::post("/avouch/v1/clusters", "register_cluster", |c, r| http::create(c, r, K))
             .actions(&["containers-kubernetes.cluster.create"])
             .events(TYPE, &["iam-identity.cluster.register"]),
-        Endpoint::get("/avouch/v1/clusters", "list_registered_clusters", |c, r| http::list(c, r, K)).actions(READ),
-        Endpoint::get("/avouch/v1/clusters/{id}", "get_registered_cluster", |c, r| http::get(c, r, K)).actions(READ),
+        Endpoint::get("/avouch/v1/clusters", "list_registered_clusters", |c, r| http::list(c, r, K))
+            .actions(READ),
+        Endpoint::get("/avouch/v1/clusters/{id}", "get_registered_cluster", |c, r| http::get(c, r, K))
+            .actions(READ),
         Endpoint::patch("/avouch/v1/clusters/{id}", "update_cluster", |c, r| http::update(c, r, K))
             .actions(UPDATE)
             .events(TYPE, &["iam-identity.cluster.update"]),
@@ -302,13 +310,17 @@ pub fn cluster_endpoints() -> Vec<Endpoint> {
         Endpoint::post("/avouch/v1/clusters/{id}/refresh", "refresh_cluster", |c, r| http::refresh(c, r, K))
             .actions(OPERATE)
             .events(TYPE, &["iam-identity.cluster.refresh"]),
-        Endpoint::post("/avouch/v1/clusters/{id}/keys/{kid}/revoke", "revoke_cluster_key", |c, r| http::revoke(c, r, K))
-            .actions(UPDATE)
-            .events(TYPE, &["iam-identity.cluster-key.revoke"]),
-        Endpoint::post("/avouch/v1/clusters/{id}/diagnose", "diagnose_cluster", |c, r| http::diagnose(c, r, K))
-            .actions(OPERATE)
-            .events(TYPE, &["iam-identity.cluster.diagnose"])
-            .effect(avouch_gate::Effect::Read),
+        Endpoint::post("/avouch/v1/clusters/{id}/keys/{kid}/revoke", "revoke_cluster_key", |c, r| {
+            http::revoke(c, r, K)
+        })
+        .actions(UPDATE)
+        .events(TYPE, &["iam-identity.cluster-key.revoke"]),
+        Endpoint::post("/avouch/v1/clusters/{id}/diagnose", "diagnose_cluster", |c, r| {
+            http::diagnose(c, r, K)
+        })
+        .actions(OPERATE)
+        .events(TYPE, &["iam-identity.cluster.diagnose"])
+        .effect(avouch_gate::Effect::Read),
     ]
 }
 
@@ -337,9 +349,11 @@ pub fn issuer_endpoints() -> Vec<Endpoint> {
         Endpoint::post("/avouch/v1/issuers/{id}/refresh", "refresh_issuer", |c, r| http::refresh(c, r, K))
             .actions(OPERATE)
             .events(TYPE, &["iam-identity.issuer.refresh"]),
-        Endpoint::post("/avouch/v1/issuers/{id}/keys/{kid}/revoke", "revoke_issuer_key", |c, r| http::revoke(c, r, K))
-            .actions(UPDATE)
-            .events(TYPE, &["iam-identity.issuer-key.revoke"]),
+        Endpoint::post("/avouch/v1/issuers/{id}/keys/{kid}/revoke", "revoke_issuer_key", |c, r| {
+            http::revoke(c, r, K)
+        })
+        .actions(UPDATE)
+        .events(TYPE, &["iam-identity.issuer-key.revoke"]),
         Endpoint::post("/avouch/v1/issuers/{id}/diagnose", "diagnose_issuer", |c, r| http::diagnose(c, r, K))
             .actions(OPERATE)
             .events(TYPE, &["iam-identity.issuer.diagnose"])

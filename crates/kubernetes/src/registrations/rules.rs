@@ -69,7 +69,9 @@ pub fn check(
     }
     let cr_type = match (kind, request.cr_type.as_deref()) {
         (Kind::Issuer, None | Some("OIDC")) => CrType::Oidc,
-        (Kind::Issuer, Some(_)) => return Err(Error::invalid("cr_type", "The property 'cr_type' of an issuer is OIDC.")),
+        (Kind::Issuer, Some(_)) => {
+            return Err(Error::invalid("cr_type", "The property 'cr_type' of an issuer is OIDC."));
+        }
         (Kind::Cluster, Some("IKS_SA")) => CrType::IksSa,
         (Kind::Cluster, Some("ROKS_SA")) => CrType::RoksSa,
         (Kind::Cluster, None) => return Err(Error::missing("cr_type")),
@@ -119,13 +121,20 @@ pub fn check(
         with_token: match request.auth.as_deref() {
             None | Some("none") => false,
             Some("bearer_file") => true,
-            Some(_) => return Err(Error::invalid("auth", "The property 'auth' must be none or bearer_file.")),
+            Some(_) => {
+                return Err(Error::invalid("auth", "The property 'auth' must be none or bearer_file."));
+            }
         },
         audiences: audiences(kind, request.audiences)?,
         single_audience: request.single_audience,
         max_token_ttl: match request.max_token_ttl.unwrap_or(3600) {
             n @ 60..=3600 => n,
-            _ => return Err(Error::invalid("max_token_ttl", "The property 'max_token_ttl' must be 60 to 3600.")),
+            _ => {
+                return Err(Error::invalid(
+                    "max_token_ttl",
+                    "The property 'max_token_ttl' must be 60 to 3600.",
+                ));
+            }
         },
         allowed_algs: algorithms(request.allowed_algs)?,
         require_bound_object: match request.require_bound_object.as_deref() {
@@ -184,18 +193,27 @@ fn only_clusters(request: &RegistrationRequest) -> Result<()> {
         ("reviewer_token_file", request.reviewer_token_file.is_some()),
     ];
     match present.iter().find(|(_, given)| *given) {
-        Some((field, _)) => Err(Error::invalid(*field, format!("The property '{field}' is for clusters only."))),
+        Some((field, _)) => {
+            Err(Error::invalid(*field, format!("The property '{field}' is for clusters only.")))
+        }
         None => Ok(()),
     }
 }
 
 fn check_issuer(issuer: &str, field: &'static str, own: &str) -> Result<()> {
-    let printable = text::printable(issuer, ISSUER_MAX) && !issuer.is_empty() && !issuer.chars().any(char::is_whitespace);
+    let printable =
+        text::printable(issuer, ISSUER_MAX) && !issuer.is_empty() && !issuer.chars().any(char::is_whitespace);
     if !printable {
-        return Err(Error::invalid(field, "An issuer must be 1 to 2048 printable characters without spaces."));
+        return Err(Error::invalid(
+            field,
+            "An issuer must be 1 to 2048 printable characters without spaces.",
+        ));
     }
     if issuer == LEGACY_ISSUER {
-        return Err(Error::invalid(field, "Tokens of the legacy issuer neither expire nor name an audience: not accepted."));
+        return Err(Error::invalid(
+            field,
+            "Tokens of the legacy issuer neither expire nor name an audience: not accepted.",
+        ));
     }
     if issuer == own || issuer.starts_with(INSTANCE_ISSUERS) {
         return Err(Error::invalid(field, "This issuer is reserved."));
@@ -255,7 +273,11 @@ fn audiences(kind: Kind, given: Option<Vec<String>>) -> Result<Vec<String>> {
     };
     let good = (1..=AUDIENCES).contains(&list.len())
         && list.iter().all(|a| !a.is_empty() && text::printable(a, 255) && a.trim() == a);
-    if good { Ok(list) } else { Err(Error::invalid("audiences", "1 to 4 audiences of printable text are required.")) }
+    if good {
+        Ok(list)
+    } else {
+        Err(Error::invalid("audiences", "1 to 4 audiences of printable text are required."))
+    }
 }
 
 fn algorithms(given: Option<Vec<String>>) -> Result<Vec<String>> {
@@ -286,12 +308,15 @@ fn review(
             }
             Ok(Some(url))
         }
-        Some(_) => Err(Error::invalid("online_check", "The property 'online_check' must be off or token_review.")),
+        Some(_) => {
+            Err(Error::invalid("online_check", "The property 'online_check' must be off or token_review."))
+        }
     }
 }
 
 fn networks(given: &[String]) -> Result<Vec<ipnet::IpNet>> {
-    let bad = || Error::invalid("allowed_source_cidrs", "At most 32 networks such as 10.0.0.0/8 are allowed.");
+    let bad =
+        || Error::invalid("allowed_source_cidrs", "At most 32 networks such as 10.0.0.0/8 are allowed.");
     if given.len() > CIDRS {
         return Err(bad());
     }
@@ -300,8 +325,13 @@ fn networks(given: &[String]) -> Result<Vec<ipnet::IpNet>> {
 
 fn hosts(policy: Option<FetchPolicy>) -> Result<Vec<String>> {
     let list = policy.unwrap_or_default().allowed_hosts;
-    if list.len() > 16 || list.iter().any(|h| !text::dns_subdomain(h) && h.parse::<std::net::IpAddr>().is_err()) {
-        return Err(Error::invalid("fetch_policy", "The property 'allowed_hosts' must be at most 16 host names."));
+    if list.len() > 16
+        || list.iter().any(|h| !text::dns_subdomain(h) && h.parse::<std::net::IpAddr>().is_err())
+    {
+        return Err(Error::invalid(
+            "fetch_policy",
+            "The property 'allowed_hosts' must be at most 16 host names.",
+        ));
     }
     Ok(list)
 }
@@ -349,7 +379,8 @@ pub fn as_request(r: &Registration, fetcher: &Fetcher) -> RegistrationRequest {
             .to_owned()
         }),
         allow_secret_bound: s.allow_secret_bound,
-        online_check: cluster.then(|| if s.token_review.is_some() { "token_review" } else { "off" }.to_owned()),
+        online_check: cluster
+            .then(|| if s.token_review.is_some() { "token_review" } else { "off" }.to_owned()),
         reviewer_token_file: s
             .token_review
             .as_deref()
@@ -359,7 +390,8 @@ pub fn as_request(r: &Registration, fetcher: &Fetcher) -> RegistrationRequest {
         allowed_source_cidrs: s.allowed_source_cidrs.iter().map(ToString::to_string).collect(),
         cr_token_cap: s.cr_token_cap,
         state: Some(if r.active { "active" } else { "disabled" }.to_owned()),
-        fetch_policy: (!s.allowed_hosts.is_empty()).then(|| FetchPolicy { allowed_hosts: s.allowed_hosts.clone() }),
+        fetch_policy: (!s.allowed_hosts.is_empty())
+            .then(|| FetchPolicy { allowed_hosts: s.allowed_hosts.clone() }),
         allow_unreachable: false,
     }
 }
@@ -431,7 +463,14 @@ mod tests {
         let set = |name: &'static str, value: Value| field(request(|b| b[name] = value));
         assert_eq!(set("name", json!("A b")), "name");
         assert_eq!(set("cr_type", json!("VSI")), "cr_type");
-        for issuer in ["", "a b", "kubernetes/serviceaccount", "VSI-CR_us-south", "https://avouch.test/identity", "x\u{0}"] {
+        for issuer in [
+            "",
+            "a b",
+            "kubernetes/serviceaccount",
+            "VSI-CR_us-south",
+            "https://avouch.test/identity",
+            "x\u{0}",
+        ] {
             assert_eq!(set("issuer", json!(issuer)), "issuer", "{issuer}");
         }
         for ttl in [0, 59, 3601, -1] {

@@ -132,7 +132,8 @@ pub fn get(tx: &mut Tx<'_>, account: &AccountId, kind: Kind, id: &str) -> Result
 /// # Errors
 /// Those of the store.
 pub fn by_name(tx: &mut Tx<'_>, account: &AccountId, kind: Kind, name: &str) -> Result<Option<Registration>> {
-    let sql = format!("select {COLUMNS} from registrations where account_id = $1 and kind = $2 and name = $3");
+    let sql =
+        format!("select {COLUMNS} from registrations where account_id = $1 and kind = $2 and name = $3");
     tx.query_opt(&sql, &params![account.as_str(), kind.as_str(), name])?.as_ref().map(read).transpose()
 }
 
@@ -140,7 +141,13 @@ pub fn by_name(tx: &mut Tx<'_>, account: &AccountId, kind: Kind, name: &str) -> 
 ///
 /// # Errors
 /// Those of the store.
-pub fn list(tx: &mut Tx<'_>, account: &AccountId, kind: Kind, start: &str, limit: i64) -> Result<Vec<Registration>> {
+pub fn list(
+    tx: &mut Tx<'_>,
+    account: &AccountId,
+    kind: Kind,
+    start: &str,
+    limit: i64,
+) -> Result<Vec<Registration>> {
     let sql = format!(
         "select {COLUMNS} from registrations where account_id = $1 and kind = $2 and id > $3 order by id limit $4"
     );
@@ -260,9 +267,11 @@ pub fn forget_other_issuers(tx: &mut Tx<'_>, id: &str, issuers: &[String]) -> Re
 
 /// Another registration has a key of this issuer already; whose it is stays untold.
 pub fn collision() -> Error {
-    Error::conflict("A key of this issuer is registered already: the same issuer and key id, or the same key.")
-        .code("key_collision")
-        .field("issuer")
+    Error::conflict(
+        "A key of this issuer is registered already: the same issuer and key id, or the same key.",
+    )
+    .code("key_collision")
+    .field("issuer")
 }
 
 fn put_issuers(tx: &mut Tx<'_>, r: &Registration) -> Result<()> {
@@ -304,7 +313,8 @@ fn state(active: bool) -> &'static str {
 
 fn read(row: &Row) -> Result<Registration> {
     let at = |i| -> Result<Timestamp> { Ok(Timestamp::from_millis(row.get(i)?)) };
-    let maybe = |i| -> Result<Option<Timestamp>> { Ok(row.get::<Option<i64>>(i)?.map(Timestamp::from_millis)) };
+    let maybe =
+        |i| -> Result<Option<Timestamp>> { Ok(row.get::<Option<i64>>(i)?.map(Timestamp::from_millis)) };
     Ok(Registration {
         id: row.get(0)?,
         account: AccountId::parse(&row.get::<String>(1)?).map_err(Error::internal)?,

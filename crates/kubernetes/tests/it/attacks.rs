@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::world::{CR_TOKEN, ISSUER, World, code, exchange, profile, register, text};
 
 fn raw(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
-    let input = format!("{}.{}", base64url::encode(header.to_string()), base64url::encode(claims.to_string()));
+    let input =
+        format!("{}.{}", base64url::encode(header.to_string()), base64url::encode(claims.to_string()));
     format!("{input}.{}", base64url::encode(sign(input.as_bytes())))
 }
 
@@ -21,14 +22,24 @@ async fn the_algorithm_belongs_to_the_key() {
         for secret in secrets {
             let header = json!({"alg": alg, "kid": w.issuer.kid});
             let r = w.exchange(&raw(&header, &claims, |i| digest::hmac_sha256(secret, i).to_vec())).await;
-            assert_eq!((r.status, &r.body["errorMessage"]), (400, &json!("cr_token could not be parsed")), "{alg}");
+            assert_eq!(
+                (r.status, &r.body["errorMessage"]),
+                (400, &json!("cr_token could not be parsed")),
+                "{alg}"
+            );
         }
     }
     // An RSA signature under the id of an EC key, and the other way round.
     let rsa = SigningKey::generate(Alg::RS256).unwrap();
     let r = w.exchange(&raw(&json!({"alg": "RS256", "kid": w.issuer.kid}), &claims, |i| rsa.sign(i))).await;
-    assert_eq!((r.status, &r.body["errorMessage"]), (400, &json!("cr_token signature could not be validated")));
-    let empty = format!("{}.", raw(&json!({"alg": "ES256", "kid": w.issuer.kid}), &claims, |_| vec![]).trim_end_matches('.'));
+    assert_eq!(
+        (r.status, &r.body["errorMessage"]),
+        (400, &json!("cr_token signature could not be validated"))
+    );
+    let empty = format!(
+        "{}.",
+        raw(&json!({"alg": "ES256", "kid": w.issuer.kid}), &claims, |_| vec![]).trim_end_matches('.')
+    );
     assert_eq!(w.code(&empty).await, "BXNIM0407E");
 }
 
@@ -51,7 +62,12 @@ async fn a_key_that_the_token_brings_is_ignored() {
 async fn unknown_issuer_unknown_key_wrong_signature_revoked_key_and_disabled_cluster_look_alike() {
     let w = World::new().await;
     let texts = |r: avouch_testkit::TestResponse| {
-        (r.status, r.body["errorCode"].clone(), r.body["errorMessage"].clone(), r.body["errorDetails"].clone())
+        (
+            r.status,
+            r.body["errorCode"].clone(),
+            r.body["errorMessage"].clone(),
+            r.body["errorDetails"].clone(),
+        )
     };
     let wanted = (400, json!("BXNIM0407E"), json!("cr_token signature could not be validated"), Value::Null);
     let stranger = TestIssuer::new("https://elsewhere.test");
@@ -84,15 +100,25 @@ async fn unknown_issuer_unknown_key_wrong_signature_revoked_key_and_disabled_clu
 async fn the_issuer_is_compared_byte_for_byte() {
     let w = World::new().await;
     for issuer in [
-        "https://kubernetes.default.svc.cluster.local/", "https://Kubernetes.default.svc.cluster.local",
-        "https://kubernetes.default.svc.cluster.local:443", "https://kubernetes.default.svc.cluster",
-        "https://kubernetes.default.svc.cluster.local.evil.test", " https://kubernetes.default.svc.cluster.local",
-        "https://kubernetes.default.svc.cluster.l\u{3bf}cal", "",
+        "https://kubernetes.default.svc.cluster.local/",
+        "https://Kubernetes.default.svc.cluster.local",
+        "https://kubernetes.default.svc.cluster.local:443",
+        "https://kubernetes.default.svc.cluster",
+        "https://kubernetes.default.svc.cluster.local.evil.test",
+        " https://kubernetes.default.svc.cluster.local",
+        "https://kubernetes.default.svc.cluster.l\u{3bf}cal",
+        "",
     ] {
         assert_eq!(w.code(&w.forged(|c| c["iss"] = json!(issuer))).await, "BXNIM0407E", "{issuer}");
     }
     assert_eq!(w.code(&w.forged(|c| c["iss"] = json!([ISSUER]))).await, "BXNIM0407E");
-    assert_eq!(w.code(&w.forged(|c| { c.as_object_mut().unwrap().remove("iss"); })).await, "BXNIM0407E");
+    assert_eq!(
+        w.code(&w.forged(|c| {
+            c.as_object_mut().unwrap().remove("iss");
+        }))
+        .await,
+        "BXNIM0407E"
+    );
 }
 
 #[tokio::test]
@@ -100,10 +126,18 @@ async fn audience_life_and_clock_are_checked() {
     let w = World::new().await;
     let now = w.now();
     let set = |name: &'static str, v: Value| w.forged(move |c| c[name] = v);
-    for audience in [json!("iam "), json!("IAM"), json!(["https://kubernetes.default.svc"]), json!([]), json!(null)] {
+    for audience in
+        [json!("iam "), json!("IAM"), json!(["https://kubernetes.default.svc"]), json!([]), json!(null)]
+    {
         assert_eq!(w.code(&set("aud", audience.clone())).await, "BXNIM0481E", "{audience}");
     }
-    assert_eq!(w.code(&w.forged(|c| { c.as_object_mut().unwrap().remove("aud"); })).await, "BXNIM0481E");
+    assert_eq!(
+        w.code(&w.forged(|c| {
+            c.as_object_mut().unwrap().remove("aud");
+        }))
+        .await,
+        "BXNIM0481E"
+    );
     assert_eq!(w.code(&set("aud", json!(["vault", "iam"]))).await, "ok");
     assert_eq!(w.code(&set("aud", json!("iam"))).await, "ok");
     assert_eq!(w.code(&set("exp", json!(now + 3601))).await, "BXNIM0480E");
@@ -112,11 +146,23 @@ async fn audience_life_and_clock_are_checked() {
     assert_eq!(w.code(&set("exp", json!((now + 600).to_string()))).await, "BXNIM0407E");
     assert_eq!(w.code(&set("nbf", json!(now + 90))).await, "BXNIM0407E");
     assert_eq!(w.code(&set("iat", json!(now + 61))).await, "BXNIM0407E");
-    assert_eq!(w.code(&w.forged(|c| c["kubernetes.io"]["warnafter"] = json!(now + 3000))).await, "BXNIM0480E");
-    assert_eq!(w.code(&w.forged(|c| { c.as_object_mut().unwrap().remove("exp"); })).await, "BXNIM0407E", "legacy");
+    assert_eq!(
+        w.code(&w.forged(|c| c["kubernetes.io"]["warnafter"] = json!(now + 3000))).await,
+        "BXNIM0480E"
+    );
+    assert_eq!(
+        w.code(&w.forged(|c| {
+            c.as_object_mut().unwrap().remove("exp");
+        }))
+        .await,
+        "BXNIM0407E",
+        "legacy"
+    );
     let token = w.token();
     let details = w.exchange(&set("exp", json!(now + 7200))).await.body["errorDetails"].clone();
-    assert!(details.as_str().unwrap().contains("7200") && details.as_str().unwrap().contains("expirationSeconds"));
+    assert!(
+        details.as_str().unwrap().contains("7200") && details.as_str().unwrap().contains("expirationSeconds")
+    );
     w.t.advance_secs(3600 + 59);
     assert_eq!(w.code(&token).await, "ok");
     w.t.advance_secs(1);
@@ -128,7 +174,9 @@ async fn numbers_beyond_reason_are_no_panic() {
     let w = World::new().await;
     let claims = w.issuer.claims("team-a", "reader", "reader-0", w.now()).to_string();
     let kid = w.issuer.kid.clone();
-    for number in ["1e400", "-1e400", "1e308", "9223372036854775808", "-9223372036854775808", "0.5", "1e-400", "NaN"] {
+    for number in
+        ["1e400", "-1e400", "1e308", "9223372036854775808", "-9223372036854775808", "0.5", "1e-400", "NaN"]
+    {
         let body = claims.replace(&format!("\"exp\":{}", w.now() + 3600), &format!("\"exp\":{number}"));
         assert_ne!(body, claims);
         let header = json!({"alg": "ES256", "kid": kid}).to_string();
@@ -162,7 +210,11 @@ async fn names_follow_kubernetes_and_agree() {
         assert_eq!(w.code(&token).await, "BXNIM0407E", "{sub}");
     }
     for broken in [json!(null), json!([]), json!("x"), json!({})] {
-        assert_eq!(w.code(&w.forged(|c| c["kubernetes.io"] = broken.clone())).await, "BXNIM0407E", "{broken}");
+        assert_eq!(
+            w.code(&w.forged(|c| c["kubernetes.io"] = broken.clone())).await,
+            "BXNIM0407E",
+            "{broken}"
+        );
     }
 }
 
@@ -181,7 +233,10 @@ async fn doubled_members_are_refused() {
         let header = json!({"alg": "ES256", "kid": w.issuer.kid}).to_string();
         let input = format!("{}.{}", base64url::encode(header), base64url::encode(body));
         let r = w.exchange(&w.issuer.sign_raw(&input)).await;
-        assert_eq!((code(&r), &r.body["errorMessage"]), ("BXNIM0407E".into(), &json!("cr_token could not be parsed")));
+        assert_eq!(
+            (code(&r), &r.body["errorMessage"]),
+            ("BXNIM0407E".into(), &json!("cr_token could not be parsed"))
+        );
     }
 }
 
@@ -202,7 +257,10 @@ async fn the_bound_object_is_what_the_registration_wants() {
     assert_eq!(any.code(&any.forged(unbound)).await, "BXNIM0407E");
     assert_eq!(any.code(&any.forged(secret)).await, "BXNIM0407E");
     assert_eq!(any.code(&any.forged(node)).await, "ok");
-    assert_eq!(any.code(&any.forged(|c| c["kubernetes.io"]["pod"] = json!({"name": "p"}))).await, "BXNIM0407E");
+    assert_eq!(
+        any.code(&any.forged(|c| c["kubernetes.io"]["pod"] = json!({"name": "p"}))).await,
+        "BXNIM0407E"
+    );
     let pod = World::with(json!({"require_bound_object": "pod"})).await;
     assert_eq!(pod.code(&pod.forged(node)).await, "BXNIM0407E");
     assert_eq!(pod.code(&pod.token()).await, "ok");
@@ -218,7 +276,10 @@ async fn sizes_are_bounded_before_anything_is_decoded() {
         assert_eq!(w.code(&token).await, "BXNIM0407E");
     }
     let form = format!("grant_type={CR_TOKEN}&cr_token={}", "a".repeat(1 << 20));
-    let r = w.t.anon().send("POST", "/identity/token", "application/x-www-form-urlencoded", form.into_bytes()).await;
+    let r =
+        w.t.anon()
+            .send("POST", "/identity/token", "application/x-www-form-urlencoded", form.into_bytes())
+            .await;
     assert_eq!((r.status, code(&r)), (400, "BXNIM0407E".into()));
     let deep = w.forged(|c| {
         let mut v = json!(1);
@@ -274,7 +335,11 @@ async fn a_stranger_with_the_same_issuer_reaches_his_own_profiles_only() {
     let none = exchange(&w.t, &token, &[("profile_id", unknown)]).await;
     let other = exchange(&w.t, &token, &[("profile_id", text(&w.profile, "id"))]).await;
     let blank = |r: &avouch_testkit::TestResponse, id: &str| text(&r.body, "errorDetails").replace(id, "X");
-    assert_eq!(blank(&none, unknown), blank(&other, text(&w.profile, "id")), "unknown and not eligible look alike");
+    assert_eq!(
+        blank(&none, unknown),
+        blank(&other, text(&w.profile, "id")),
+        "unknown and not eligible look alike"
+    );
 }
 
 #[tokio::test]

@@ -25,7 +25,10 @@ async fn a_linked_service_account_becomes_the_profile() {
     assert_eq!(event["outcome"], "success");
     let initiator = &event["initiator"];
     assert_eq!((&initiator["id"], &initiator["name"]), (&w.profile["iam_id"], &json!("builder")));
-    assert_eq!((&initiator["authnId"], &initiator["authnName"]), (&json!(crn), &json!("c1:team-a:reader:reader-0")));
+    assert_eq!(
+        (&initiator["authnId"], &initiator["authnName"]),
+        (&json!(crn), &json!("c1:team-a:reader:reader-0"))
+    );
     assert_eq!(event["requestData"]["client_id"], "default");
     assert_eq!(event["avouch"]["decision"]["jti"], c["jti"]);
 }

@@ -230,7 +230,8 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let issuer = TestIssuer::new("https://issuer.test");
     server.on("/keys", Reply::json(&issuer.jwks()));
     let admin = t.admin().await;
-    let mut body = json!({"name": "c1", "cr_type": "IKS_SA", "issuer": issuer.issuer, "jwks_url": server.url("/keys")});
+    let mut body =
+        json!({"name": "c1", "cr_type": "IKS_SA", "issuer": issuer.issuer, "jwks_url": server.url("/keys")});
     let r = admin.post("/avouch/v1/clusters", body.clone()).await;
     assert_eq!(r.status, 400, "{}", r.body);
     assert_eq!(server.hits(), 0);
@@ -321,7 +322,9 @@ async fn the_api_server_is_asked_about_each_token() {
     )
     .await;
     const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
-    let say = |status: Value| server.on(PATH, Reply::Text(201, String::new(), json!({"status": status}).to_string()));
+    let say = |status: Value| {
+        server.on(PATH, Reply::Text(201, String::new(), json!({"status": status}).to_string()))
+    };
     let good = json!({"authenticated": true, "audiences": ["iam"],
         "user": {"username": "system:serviceaccount:team-a:reader"}});
     assert_eq!(w.code(&w.token()).await, "BXNIM0490E", "no answer, no token");

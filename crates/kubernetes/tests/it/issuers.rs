@@ -21,7 +21,8 @@ async fn a_job_becomes_a_profile_by_its_claims_or_its_subject() {
     let body = json!({"name": "ci", "issuer": issuer.issuer, "jwks": issuer.jwks(), "audiences": ["avouch"]});
     let made = admin.post("/avouch/v1/issuers", body).await;
     assert_eq!(made.status, 201, "{}", made.body);
-    let crn = format!("crn:v1:bluemix:public:iam-identity::a/{}::issuer:{}", t.account(), text(&made.body, "id"));
+    let crn =
+        format!("crn:v1:bluemix:public:iam-identity::a/{}::issuer:{}", t.account(), text(&made.body, "id"));
     assert_eq!(text(&made.body, "crn"), crn);
     let (by_rule, by_link) = (profile(&t, &admin, "deployer").await, profile(&t, &admin, "linked").await);
     let conditions = json!([
@@ -56,10 +57,16 @@ async fn a_job_becomes_a_profile_by_its_claims_or_its_subject() {
     }
     let mut for_others = job(&issuer, now);
     for_others["aud"] = json!("iam");
-    assert_eq!(code(&exchange(&t, &issuer.sign(&for_others), &[("profile_name", "deployer")]).await), "BXNIM0481E");
+    assert_eq!(
+        code(&exchange(&t, &issuer.sign(&for_others), &[("profile_name", "deployer")]).await),
+        "BXNIM0481E"
+    );
     let mut nameless = job(&issuer, now);
     nameless.as_object_mut().unwrap().remove("sub");
-    assert_eq!(code(&exchange(&t, &issuer.sign(&nameless), &[("profile_name", "deployer")]).await), "BXNIM0407E");
+    assert_eq!(
+        code(&exchange(&t, &issuer.sign(&nameless), &[("profile_name", "deployer")]).await),
+        "BXNIM0407E"
+    );
 }
 
 #[tokio::test]
@@ -69,7 +76,9 @@ async fn an_issuer_is_no_cluster() {
     let issuer = TestIssuer::new("https://ci.test");
     let body = json!({"name": "ci", "issuer": issuer.issuer, "jwks": issuer.jwks()});
     assert_eq!(admin.post("/avouch/v1/issuers", body.clone()).await.status, 400, "audiences are required");
-    for (field, value) in [("cr_type", json!("IKS_SA")), ("region", json!("us-south")), ("online_check", json!("off"))] {
+    for (field, value) in
+        [("cr_type", json!("IKS_SA")), ("region", json!("us-south")), ("online_check", json!("off"))]
+    {
         let mut body = body.clone();
         body["audiences"] = json!(["iam"]);
         body[field] = value;

@@ -7,12 +7,17 @@ use crate::world::{World, code, exchange, link, profile, rule, text};
 #[tokio::test]
 async fn a_link_names_one_service_account_exactly() {
     let w = World::new().await;
-    for (namespace, name) in [("team-b", "reader"), ("team-a", "writer"), ("team-a", "reader-2"), ("team", "reader")] {
+    for (namespace, name) in
+        [("team-b", "reader"), ("team-a", "writer"), ("team-a", "reader-2"), ("team", "reader")]
+    {
         let r = w.exchange(&w.issuer.token(namespace, name, "p", w.now())).await;
         assert_eq!((r.status, code(&r)), (400, "BXNIM0398E".into()), "{namespace}/{name}");
         assert_eq!(r.body["errorMessage"], "Selected trusted profile not eligible.");
         let details = text(&r.body, "errorDetails");
-        assert!(details.contains(&format!("c1:{namespace}:{name}:p")) && details.contains(text(&w.profile, "iam_id")));
+        assert!(
+            details.contains(&format!("c1:{namespace}:{name}:p"))
+                && details.contains(text(&w.profile, "iam_id"))
+        );
     }
 }
 
@@ -60,7 +65,9 @@ async fn rules_see_the_claims_of_the_pod() {
     {
         let name = format!("p{n}");
         let made = profile(&w.t, &w.admin, &name).await;
-        let r = rule(&w.admin, &made, "IKS_SA", json!([{"claim": claim, "operator": operator, "value": value}])).await;
+        let r =
+            rule(&w.admin, &made, "IKS_SA", json!([{"claim": claim, "operator": operator, "value": value}]))
+                .await;
         assert_eq!(r.status, 201, "{}", r.body);
         let r = exchange(&w.t, &w.token(), &[("profile_name", &name)]).await;
         assert_eq!(r.status == 200, holds, "{claim} {operator} {value}: {}", r.body);

@@ -14,7 +14,10 @@ async fn a_cluster_is_registered_read_changed_and_removed() {
     assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
     let crn = format!("crn:v1:bluemix:public:containers-kubernetes:us-south:a/{}:{id}::", w.t.account());
     assert_eq!(text(c, "crn"), crn);
-    assert_eq!((&c["audiences"], &c["max_token_ttl"], &c["state"]), (&json!(["iam"]), &json!(3600), &json!("active")));
+    assert_eq!(
+        (&c["audiences"], &c["max_token_ttl"], &c["state"]),
+        (&json!(["iam"]), &json!(3600), &json!("active"))
+    );
     assert_eq!(c["resource_group"], json!(w.t.resource_group()));
     assert_eq!((&c["keys"][0]["kid"], &c["keys"][0]["state"]), (&json!(w.issuer.kid), &json!("active")));
     assert!(c.get("jwks").is_none());
@@ -105,10 +108,16 @@ async fn names_keys_and_values_are_checked() {
     let again = register(&w.admin, "c2", &w.issuer, json!({"jwks": renamed})).await;
     assert_eq!(again.status, 409, "the same key under another id");
     for (field, value) in [
-        ("name", json!("")), ("cr_type", json!("VSI")), ("issuer", json!("kubernetes/serviceaccount")),
-        ("audiences", json!([])), ("max_token_ttl", json!(3601)), ("jwks", json!({"keys": []})),
-        ("resource_group", json!("ffffffffffffffffffffffffffffffff")), ("no_such_member", json!(1)),
-        ("region", json!("a/b")), ("jwks_url", json!("https://a.test/k")),
+        ("name", json!("")),
+        ("cr_type", json!("VSI")),
+        ("issuer", json!("kubernetes/serviceaccount")),
+        ("audiences", json!([])),
+        ("max_token_ttl", json!(3601)),
+        ("jwks", json!({"keys": []})),
+        ("resource_group", json!("ffffffffffffffffffffffffffffffff")),
+        ("no_such_member", json!(1)),
+        ("region", json!("a/b")),
+        ("jwks_url", json!("https://a.test/k")),
     ] {
         let r = register(&w.admin, "c9", &other, json!({field: value})).await;
         assert_eq!(r.status, 400, "{field} {}", r.body);
@@ -129,11 +138,18 @@ async fn rights_are_those_on_the_cluster_and_strangers_see_nothing() {
     assert_eq!(nobody.get("/avouch/v1/clusters").await.body["clusters"], json!([]));
     let unknown = outsider.get("/avouch/v1/clusters/c0000000000000000000").await;
     for (method, path) in [
-        ("GET", w.path()), ("DELETE", w.path()), ("POST", format!("{}/refresh", w.path())),
-        ("POST", format!("{}/diagnose", w.path())), ("POST", format!("{}/keys/k/revoke", w.path())),
+        ("GET", w.path()),
+        ("DELETE", w.path()),
+        ("POST", format!("{}/refresh", w.path())),
+        ("POST", format!("{}/diagnose", w.path())),
+        ("POST", format!("{}/keys/k/revoke", w.path())),
     ] {
         let r = outsider.json(method, &path, Value::Null).await;
-        assert_eq!((r.status, &r.body["errors"][0]["code"]), (404, &unknown.body["errors"][0]["code"]), "{method} {path}");
+        assert_eq!(
+            (r.status, &r.body["errors"][0]["code"]),
+            (404, &unknown.body["errors"][0]["code"]),
+            "{method} {path}"
+        );
     }
     assert_eq!(w.t.anon().get(&w.path()).await.status, 401);
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -65,7 +65,8 @@ impl HttpsServer {
             hits: Arc::default(),
             requests: Arc::default(),
         };
-        let (replies, hits, requests) = (server.replies.clone(), server.hits.clone(), server.requests.clone());
+        let (replies, hits, requests) =
+            (server.replies.clone(), server.hits.clone(), server.requests.clone());
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (acceptor, replies) = (acceptor.clone(), replies.clone());

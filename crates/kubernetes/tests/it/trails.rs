@@ -16,13 +16,12 @@ async fn failures(w: &World) -> Vec<Value> {
 
 async fn operator_trail(w: &World) -> Vec<Value> {
     w.t.app().audit.flush().await.unwrap();
-    let rows = w
-        .t
-        .app()
-        .store
-        .read(|tx| sql::list(tx, OPERATOR_ACCOUNT, &Filter::default(), None, 1000))
-        .await
-        .unwrap();
+    let rows =
+        w.t.app()
+            .store
+            .read(|tx| sql::list(tx, OPERATOR_ACCOUNT, &Filter::default(), None, 1000))
+            .await
+            .unwrap();
     let bodies = rows.iter().map(|r| serde_json::from_str::<Value>(&r.body).unwrap());
     bodies.filter(|e| e["action"] == LOGIN).collect()
 }
@@ -37,14 +36,23 @@ async fn verified_evidence_that_is_refused_is_told_in_its_account() {
     let of = |stage: &str| events.iter().find(|e| e["avouch"]["decision"]["stage"] == stage).unwrap();
     let (audience, trust) = (of("evidence"), of("trust"));
     let crn = format!("crn-{}", text(&w.cluster, "crn"));
-    assert_eq!((&trust["initiator"]["id"], &trust["initiator"]["name"]), (&json!(crn), &json!("c1:team-a:writer:writer-0")));
+    assert_eq!(
+        (&trust["initiator"]["id"], &trust["initiator"]["name"]),
+        (&json!(crn), &json!("c1:team-a:writer:writer-0"))
+    );
     assert_eq!(trust["reason"]["reasonForFailure"], "Selected trusted profile not eligible.");
     assert_eq!(trust["target"]["id"], w.profile["crn"]);
     let d = &trust["avouch"]["decision"];
-    assert_eq!((&d["stage"], &d["permitted"], &d["reason_code"]), (&json!("trust"), &json!(false), &json!("not_eligible")));
+    assert_eq!(
+        (&d["stage"], &d["permitted"], &d["reason_code"]),
+        (&json!("trust"), &json!(false), &json!("not_eligible"))
+    );
     assert_eq!(d["claims"]["name"], "writer");
     assert_eq!(d["reason"]["children"][0]["children"][0]["claim"], "name");
-    assert_eq!((&audience["avouch"]["decision"]["stage"], &audience["avouch"]["decision"]["reason_code"]), (&json!("evidence"), &json!("audience")));
+    assert_eq!(
+        (&audience["avouch"]["decision"]["stage"], &audience["avouch"]["decision"]["reason_code"]),
+        (&json!("evidence"), &json!("audience"))
+    );
     assert!(operator_trail(&w).await.is_empty());
 }
 
@@ -112,7 +120,10 @@ async fn a_refusal_in_another_accounts_profile_is_told_on_both_sides() {
     let r = crate::world::exchange(&w.t, &token, &[("profile_id", text(&made, "id"))]).await;
     assert_eq!(r.status, 400);
     let own = &failures(&w).await[0];
-    assert!(own["avouch"]["decision"].get("claims").is_none(), "their profile, so our claims are of no use to it");
+    assert!(
+        own["avouch"]["decision"].get("claims").is_none(),
+        "their profile, so our claims are of no use to it"
+    );
     assert_eq!(own["target"]["id"], "");
     let r = outsider.get(&format!("/avouch/v1/audit/events?action={LOGIN}")).await;
     let theirs = &r.body["events"][0];

@@ -42,7 +42,10 @@ pub fn get(tx: &mut Tx<'_>, id: &AccountId) -> Result<Option<Account>> {
 /// # Errors
 /// Those of the store.
 pub fn all(tx: &mut Tx<'_>) -> Result<Vec<Account>> {
-    let rows = tx.query("select id, name, owner_iam_id, state, created_at from accounts order by created_at, id", &[])?;
+    let rows = tx.query(
+        "select id, name, owner_iam_id, state, created_at from accounts order by created_at, id",
+        &[],
+    )?;
     rows.iter().map(read).collect()
 }
 

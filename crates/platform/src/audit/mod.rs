@@ -43,7 +43,12 @@ async fn trail(ctx: &Ctx, request: &Request) -> Result<String> {
     let operator = match request.query("trail")?.as_deref() {
         None | Some("account") => false,
         Some("operator") => true,
-        Some(_) => return Err(Error::invalid("trail", "The query parameter 'trail' must be 'account' or 'operator'.")),
+        Some(_) => {
+            return Err(Error::invalid(
+                "trail",
+                "The query parameter 'trail' must be 'account' or 'operator'.",
+            ));
+        }
     };
     let (service, action) = if operator { ("avouch", OPERATOR_ACTION) } else { ("atracker", ACTION) };
     let attrs = ResourceAttrs::service(&own, service);
@@ -161,4 +166,3 @@ async fn export(ctx: Ctx, request: Request) -> Result<Response> {
         None => response,
     })
 }
-

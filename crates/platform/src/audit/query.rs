@@ -92,7 +92,11 @@ fn holds(node: &Node, event: &Value) -> bool {
         }
         Node::Term { field: Some(field), text, prefix } => {
             let found = match field.as_str() {
-                "host" => event.get("action").and_then(Value::as_str).and_then(|a| a.split('.').next()).map(str::to_owned),
+                "host" => event
+                    .get("action")
+                    .and_then(Value::as_str)
+                    .and_then(|a| a.split('.').next())
+                    .map(str::to_owned),
                 "app" => event.get("logSourceCRN").and_then(Value::as_str).map(str::to_owned),
                 path => value_at(event, path),
             };
@@ -164,7 +168,8 @@ struct Parser<'t> {
 
 impl Parser<'_> {
     fn keyword(&mut self, wanted: &str) -> bool {
-        let found = matches!(self.tokens.get(self.at), Some(Token::Word { text, quoted: false }) if text == wanted);
+        let found =
+            matches!(self.tokens.get(self.at), Some(Token::Word { text, quoted: false }) if text == wanted);
         if found {
             self.at += 1;
         }
@@ -232,7 +237,9 @@ impl Parser<'_> {
 }
 
 fn is_field(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_') && text != "crn"
+    !text.is_empty()
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_')
+        && text != "crn"
 }
 
 fn bad() -> Error {

@@ -89,7 +89,8 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
         }
     }
     if let Some(id) = request.query("resource_id")? {
-        let service = catalog::plans().iter().find(|p| p.service_id == id || p.service == id).map(|p| p.service);
+        let service =
+            catalog::plans().iter().find(|p| p.service_id == id || p.service == id).map(|p| p.service);
         filter.equal.push(("service", service.unwrap_or("").to_owned()));
     }
     if request.query("type")?.is_some_and(|t| t != "service_instance") {
@@ -101,7 +102,8 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     };
     for (name, slot) in [("updated_from", &mut filter.updated_from), ("updated_to", &mut filter.updated_to)] {
         if let Some(text) = request.query(name)? {
-            let at = Timestamp::parse_rfc3339(&text).map_err(|_| Error::invalid(name, "The time is not valid."))?;
+            let at = Timestamp::parse_rfc3339(&text)
+                .map_err(|_| Error::invalid(name, "The time is not valid."))?;
             *slot = Some(at.millis());
         }
     }
@@ -154,10 +156,14 @@ fn cursor(token: &str) -> Result<(i64, String)> {
 pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let body: Create = request.json()?;
     if !logic::name_is_good(&body.name) {
-        return Err(Error::invalid("name", "The property 'name' must have 1 to 180 letters, digits, spaces or - . _ :"));
+        return Err(Error::invalid(
+            "name",
+            "The property 'name' must have 1 to 180 letters, digits, spaces or - . _ :",
+        ));
     }
-    let plan = catalog::plan(&body.resource_plan_id)
-        .ok_or_else(|| Error::new(Kind::NotFound, "The resource plan does not exist.").field("resource_plan_id"))?;
+    let plan = catalog::plan(&body.resource_plan_id).ok_or_else(|| {
+        Error::new(Kind::NotFound, "The resource plan does not exist.").field("resource_plan_id")
+    })?;
     let account = ctx.caller()?.account().clone();
     let region = match Crn::parse(&body.target) {
         Ok(crn) => crn.region().to_owned(),
@@ -186,13 +192,16 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         Target::global("resource-controller", &account, attrs, crn.to_string()).named(&body.name);
     target.type_uri = format!("{}/instance", plan.service);
     target.resource_group = Some(resource_groups::crn(&account, &group.id));
-    ctx.authorize("resource-controller.group.retrieve", &resource_groups::target(&account, Some(&group.id))).await?;
+    ctx.authorize("resource-controller.group.retrieve", &resource_groups::target(&account, Some(&group.id)))
+        .await?;
     let permit = ctx.authorize("resource-controller.instance.create", &target).await?;
     let locked = match request.header("entity-lock") {
         None => false,
         Some(v) if v.eq_ignore_ascii_case("true") => true,
         Some(v) if v.eq_ignore_ascii_case("false") => false,
-        Some(_) => return Err(Error::invalid("Entity-Lock", "The header 'Entity-Lock' must be true or false.")),
+        Some(_) => {
+            return Err(Error::invalid("Entity-Lock", "The header 'Entity-Lock' must be true or false."));
+        }
     };
     let now = ctx.now();
     let by = ctx.caller()?.iam_id().to_string();
@@ -271,7 +280,10 @@ async fn change(
 pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
     let body: Update = request.json()?;
     if body.name.as_deref().is_some_and(|n| !logic::name_is_good(n)) {
-        return Err(Error::invalid("name", "The property 'name' must have 1 to 180 letters, digits, spaces or - . _ :"));
+        return Err(Error::invalid(
+            "name",
+            "The property 'name' must have 1 to 180 letters, digits, spaces or - . _ :",
+        ));
     }
     let action = if body.resource_plan_id.is_some() {
         "resource-controller.instance.update_plan"
@@ -280,9 +292,10 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
     };
     let (found, permit) = load(&ctx, request.param("id")?, action).await?;
     if let Some(id) = &body.resource_plan_id
-        && catalog::plan(id).is_none_or(|p| p.service != found.service) {
-            return Err(Error::invalid("resource_plan_id", "The plan is not one of this service."));
-        }
+        && catalog::plan(id).is_none_or(|p| p.service != found.service)
+    {
+        return Err(Error::invalid("resource_plan_id", "The plan is not one of this service."));
+    }
     let (now, by) = (ctx.now(), ctx.caller()?.iam_id().to_string());
     change(&ctx, permit, &found, move |instance, event| {
         if instance.locked {
@@ -300,10 +313,11 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
             instance.parameters = Value::Object(parameters.clone());
         }
         if let Some(plan) = &body.resource_plan_id
-            && *plan != instance.plan_id {
-                instance.plan_id.clone_from(plan);
-                instance.body.plans.push((plan.clone(), now.millis(), by.clone()));
-            }
+            && *plan != instance.plan_id
+        {
+            instance.plan_id.clone_from(plan);
+            instance.body.plans.push((plan.clone(), now.millis(), by.clone()));
+        }
         if let Some(cleanup) = body.allow_cleanup {
             instance.body.allow_cleanup = cleanup;
         }

@@ -49,7 +49,10 @@ pub fn delete(
         return Err(locked());
     }
     if instance.state == state::PENDING {
-        return Err(Error::new(Kind::Unprocessable, "The resource instance is scheduled for reclamation already."));
+        return Err(Error::new(
+            Kind::Unprocessable,
+            "The resource instance is scheduled for reclamation already.",
+        ));
     }
     if instance.plan().is_some_and(|p| p.reclamation) {
         let due = now.plus_secs(RECLAIM_DAYS * 86_400);
@@ -70,7 +73,13 @@ pub fn delete(
 ///
 /// # Errors
 /// Those of the services that hold its data.
-pub fn remove(app: &Arc<App>, tx: &mut Tx<'_>, instance: &mut Instance, by: &str, now: Timestamp) -> Result<()> {
+pub fn remove(
+    app: &Arc<App>,
+    tx: &mut Tx<'_>,
+    instance: &mut Instance,
+    by: &str,
+    now: Timestamp,
+) -> Result<()> {
     let info = instance.info()?;
     for hook in app.links.hooks.iter().filter(|h| h.service() == instance.service) {
         hook.removed(tx, &info)?;

@@ -146,7 +146,8 @@ impl Instance {
     /// As [`Instance::crn`].
     pub fn target(&self) -> Result<Target> {
         let mut target =
-            Target::global("resource-controller", &self.account, self.attrs(), self.crn()?.to_string()).named(&self.name);
+            Target::global("resource-controller", &self.account, self.attrs(), self.crn()?.to_string())
+                .named(&self.name);
         target.type_uri = format!("{}/instance", self.service);
         target.resource_group = Some(crate::resource_groups::crn(&self.account, &self.resource_group));
         Ok(target)
@@ -162,8 +163,9 @@ pub fn render(i: &Instance) -> Result<Value> {
     let url = format!("/v2/resource_instances/{}", i.guid);
     let time = |t: Option<i64>| t.map(|t| Timestamp::from_millis(t).rfc3339_millis());
     let plan = i.plan();
-    let deployment =
-        Crn::service_instance(&i.service, &i.region, &i.account, "").map(|c| c.to_string()).unwrap_or_default();
+    let deployment = Crn::service_instance(&i.service, &i.region, &i.account, "")
+        .map(|c| c.to_string())
+        .unwrap_or_default();
     Ok(json!({
         "id": crn,
         "guid": i.guid,

@@ -117,7 +117,10 @@ pub fn list(
         values.push(Value::Int(*at));
         let t = values.len();
         values.push(Value::Text(guid.clone()));
-        sql.push_str(&format!(" and (created_at > ${t} or (created_at = ${t} and guid > ${}))", values.len()));
+        sql.push_str(&format!(
+            " and (created_at > ${t} or (created_at = ${t} and guid > ${}))",
+            values.len()
+        ));
     }
     values.push(Value::Int(limit));
     sql.push_str(&format!(" order by created_at, guid limit ${}", values.len()));

@@ -33,7 +33,13 @@ pub fn restore(tx: &mut Tx<'_>, r: &Reclamation, by: &str, now: Timestamp) -> Re
 ///
 /// # Errors
 /// `Unprocessable` when it is not scheduled any more.
-pub fn reclaim(app: &Arc<App>, tx: &mut Tx<'_>, r: &Reclamation, by: &str, now: Timestamp) -> Result<Instance> {
+pub fn reclaim(
+    app: &Arc<App>,
+    tx: &mut Tx<'_>,
+    r: &Reclamation,
+    by: &str,
+    now: Timestamp,
+) -> Result<Instance> {
     let mut instance = pending(tx, r)?;
     instances::logic::remove(app, tx, &mut instance, by, now)?;
     sql::set_state(tx, &r.id, "RECLAIMING", by, now)?;

@@ -7,8 +7,7 @@ use avouch_wire::time::Timestamp;
 
 use super::Reclamation;
 
-const COLUMNS: &str =
-    "id, account_id, guid, resource_group_id, state, target_time, created_at, created_by, updated_at, updated_by";
+const COLUMNS: &str = "id, account_id, guid, resource_group_id, state, target_time, created_at, created_by, updated_at, updated_by";
 
 /// Writes a new reclamation.
 ///

@@ -25,8 +25,14 @@ fn not_found(id: &str) -> Error {
 }
 
 fn check_name(name: &str) -> Result<()> {
-    let good = (1..=40).contains(&name.chars().count()) && !name.chars().any(char::is_control) && name.trim() == name;
-    if good { Ok(()) } else { Err(Error::invalid("name", "The property 'name' must have 1 to 40 characters.")) }
+    let good = (1..=40).contains(&name.chars().count())
+        && !name.chars().any(char::is_control)
+        && name.trim() == name;
+    if good {
+        Ok(())
+    } else {
+        Err(Error::invalid("name", "The property 'name' must have 1 to 40 characters."))
+    }
 }
 
 /// Reads the group and hides other accounts' groups as unknown.
@@ -45,7 +51,9 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     let visible: Vec<Value> = groups
         .iter()
         .filter(|g| name.as_ref().is_none_or(|n| *n == g.name) && default.is_none_or(|d| d == g.default))
-        .filter(|g| filter.permits("resource-controller.group.retrieve", &target(&account, Some(&g.id)).attrs))
+        .filter(|g| {
+            filter.permits("resource-controller.group.retrieve", &target(&account, Some(&g.id)).attrs)
+        })
         .map(render)
         .collect();
     Response::json(200, &json!({"resources": visible}))
@@ -57,7 +65,8 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let account: AccountId = account_of(&ctx, body.account_id)?;
     let now = ctx.now();
     let id = rng::hex(ctx.app().rng.as_ref(), 16);
-    let permit = ctx.authorize("resource-controller.group.create", &target(&account, None).named(&body.name)).await?;
+    let permit =
+        ctx.authorize("resource-controller.group.create", &target(&account, None).named(&body.name)).await?;
     let group = ResourceGroup {
         account: account.clone(),
         id: id.clone(),
@@ -95,7 +104,10 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
     }
     let group = load(&ctx, request.param("id")?).await?;
     let permit = ctx
-        .authorize("resource-controller.group.update", &target(&group.account, Some(&group.id)).named(&group.name))
+        .authorize(
+            "resource-controller.group.update",
+            &target(&group.account, Some(&group.id)).named(&group.name),
+        )
         .await?;
     let now = ctx.now();
     let group = ctx
@@ -122,7 +134,10 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
 pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
     let group = load(&ctx, request.param("id")?).await?;
     let permit = ctx
-        .authorize("resource-controller.group.delete", &target(&group.account, Some(&group.id)).named(&group.name))
+        .authorize(
+            "resource-controller.group.delete",
+            &target(&group.account, Some(&group.id)).named(&group.name),
+        )
         .await?;
     ctx.write(permit, move |tx, event| {
         event.status = 204;
@@ -154,6 +169,7 @@ pub async fn quotas(_ctx: Ctx, _request: Request) -> Result<Response> {
 
 pub async fn quota(_ctx: Ctx, request: Request) -> Result<Response> {
     let id = request.param("id")?;
-    let found = QUOTAS.iter().find(|(q, _)| *q == id).ok_or_else(|| Error::not_found("Quota definition", id))?;
+    let found =
+        QUOTAS.iter().find(|(q, _)| *q == id).ok_or_else(|| Error::not_found("Quota definition", id))?;
     Response::json(200, &quota_record(found.0, found.1))
 }

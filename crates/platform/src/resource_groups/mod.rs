@@ -113,8 +113,9 @@ pub fn render(group: &ResourceGroup) -> Value {
 pub fn account_of(ctx: &Ctx, named: Option<String>) -> Result<AccountId> {
     match named {
         None => Ok(ctx.caller()?.account().clone()),
-        Some(text) => AccountId::parse(&text)
-            .map_err(|_| avouch_gate::Error::invalid("account_id", "The property 'account_id' is not an account id.")),
+        Some(text) => AccountId::parse(&text).map_err(|_| {
+            avouch_gate::Error::invalid("account_id", "The property 'account_id' is not an account id.")
+        }),
     }
 }
 

@@ -56,7 +56,10 @@ pub fn update(tx: &mut Tx<'_>, g: &ResourceGroup) -> Result<()> {
 /// # Errors
 /// Those of the store.
 pub fn delete(tx: &mut Tx<'_>, account: &AccountId, id: &str) -> Result<()> {
-    tx.execute("delete from resource_groups where account_id = $1 and id = $2", &params![account.as_str(), id])?;
+    tx.execute(
+        "delete from resource_groups where account_id = $1 and id = $2",
+        &params![account.as_str(), id],
+    )?;
     Ok(())
 }
 
@@ -80,7 +83,9 @@ pub fn list(tx: &mut Tx<'_>, account: &AccountId) -> Result<Vec<ResourceGroup>> 
 
 fn taken(e: avouch_store::Error) -> Error {
     match e {
-        avouch_store::Error::Unique { .. } => Error::conflict("A resource group of that name exists already."),
+        avouch_store::Error::Unique { .. } => {
+            Error::conflict("A resource group of that name exists already.")
+        }
         other => other.into(),
     }
 }

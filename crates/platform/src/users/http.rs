@@ -17,7 +17,8 @@ const PAGE: i64 = 100;
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/v2/accounts/{account_id}/users", "list_users", list).actions(&[RETRIEVE]),
-        Endpoint::get("/v2/accounts/{account_id}/users/{iam_id}", "get_user_profile", get).actions(&[RETRIEVE]),
+        Endpoint::get("/v2/accounts/{account_id}/users/{iam_id}", "get_user_profile", get)
+            .actions(&[RETRIEVE]),
         Endpoint::post("/avouch/v1/users", "add_user", add)
             .actions(&[CREATE])
             .events("user-management/user", &["user-management.user.create"]),

@@ -45,7 +45,8 @@ pub fn get(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Optio
 /// # Errors
 /// Those of the store.
 pub fn list(tx: &mut Tx<'_>, account: &AccountId, start: &str, limit: i64) -> Result<Vec<User>> {
-    let sql = format!("select {COLUMNS} from users where account_id = $1 and iam_id > $2 order by iam_id limit $3");
+    let sql =
+        format!("select {COLUMNS} from users where account_id = $1 and iam_id > $2 order by iam_id limit $3");
     tx.query(&sql, &params![account.as_str(), start, limit])?.iter().map(read).collect()
 }
 

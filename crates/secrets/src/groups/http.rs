@@ -29,7 +29,12 @@ async fn load(ctx: &Ctx, scope: &Scope, id: &str, action: &str) -> Result<(Group
     let target = scope.target(Some(&group.id)).named(&group.name);
     match ctx.authorize(action, &target).await {
         Ok(permit) => Ok((group, permit)),
-        Err(e) if e.kind() == Kind::Forbidden && scope.permits("secrets-manager.secret-group.read", &group.id) => Err(e),
+        Err(e)
+            if e.kind() == Kind::Forbidden
+                && scope.permits("secrets-manager.secret-group.read", &group.id) =>
+        {
+            Err(e)
+        }
         Err(e) if matches!(e.kind(), Kind::Forbidden | Kind::NotFound) => Err(not_found()),
         Err(e) => Err(e),
     }
@@ -40,8 +45,9 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let body: Create = request.json()?;
     let name = names::name(body.name.as_deref(), 2, 64)?.to_owned();
     names::description(body.description.as_deref())?;
-    let permit =
-        ctx.authorize("secrets-manager.secret-group.create", &scope.target(None).named(name.as_str())).await?;
+    let permit = ctx
+        .authorize("secrets-manager.secret-group.create", &scope.target(None).named(name.as_str()))
+        .await?;
     if name == DEFAULT_GROUP {
         return Err(Error::conflict("A secret group of that name already exists."));
     }
@@ -73,8 +79,11 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     let instance = scope.id().to_owned();
     let mut groups = vec![Group::default_of(&scope)];
     groups.extend(ctx.read(move |tx| sql::list(tx, &instance)).await?);
-    let shown: Vec<Value> =
-        groups.iter().filter(|g| scope.permits("secrets-manager.secret-groups.list", &g.id)).map(render).collect();
+    let shown: Vec<Value> = groups
+        .iter()
+        .filter(|g| scope.permits("secrets-manager.secret-groups.list", &g.id))
+        .map(render)
+        .collect();
     Response::json(200, &json!({"total_count": shown.len(), "secret_groups": shown}))
 }
 
@@ -91,7 +100,8 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
         names::name(body.name.as_deref(), 2, 64)?;
     }
     names::description(body.description.as_deref())?;
-    let (found, permit) = load(&ctx, &scope, request.param("id")?, "secrets-manager.secret-group.update").await?;
+    let (found, permit) =
+        load(&ctx, &scope, request.param("id")?, "secrets-manager.secret-group.update").await?;
     if found.id == DEFAULT_GROUP {
         return Err(Error::new(Kind::Invalid, "The default secret group cannot be changed."));
     }
@@ -119,7 +129,8 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
 
 pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
     let scope = scope(&ctx, &request).await?;
-    let (group, permit) = load(&ctx, &scope, request.param("id")?, "secrets-manager.secret-group.delete").await?;
+    let (group, permit) =
+        load(&ctx, &scope, request.param("id")?, "secrets-manager.secret-group.delete").await?;
     let instance = scope.id().to_owned();
     ctx.write(permit, move |tx, event| {
         event.status = 204;

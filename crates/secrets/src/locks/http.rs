@@ -104,7 +104,9 @@ fn drop_previous(
     locks: &[Lock],
     mode: Mode,
 ) -> Result<()> {
-    let Some(mut previous) = versions::sql::by_alias(tx, instance, secret, "previous")? else { return Ok(()) };
+    let Some(mut previous) = versions::sql::by_alias(tx, instance, secret, "previous")? else {
+        return Ok(());
+    };
     if previous.id == target.id {
         return Ok(());
     }

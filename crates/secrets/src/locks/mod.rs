@@ -55,7 +55,8 @@ pub fn summary(secret: &Secret, versions: &[Version], locks: &[Lock]) -> Value {
         .iter()
         .filter(|v| !v.alias.is_empty())
         .map(|v| {
-            let names: Vec<&str> = locks.iter().filter(|l| l.version == v.id).map(|l| l.name.as_str()).collect();
+            let names: Vec<&str> =
+                locks.iter().filter(|l| l.version == v.id).map(|l| l.name.as_str()).collect();
             json!({
                 "version_id": v.id, "version_alias": v.alias, "locks": names,
                 "payload_available": v.sealed.is_some(),
@@ -87,9 +88,13 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::delete(at!("/secrets/{id}/locks_bulk"), "delete_secret_locks_bulk", http::delete)
             .actions(&["secrets-manager.secret-locks.delete"])
             .events(TARGET, &["secrets-manager.secret-locks.delete"]),
-        Endpoint::get(at!("/secrets/{id}/versions/{version}/locks"), "list_secret_version_locks", http::list_version)
-            .actions(&["secrets-manager.secret-version-locks.list"])
-            .events(TARGET, &["secrets-manager.secret-version-locks.list"]),
+        Endpoint::get(
+            at!("/secrets/{id}/versions/{version}/locks"),
+            "list_secret_version_locks",
+            http::list_version,
+        )
+        .actions(&["secrets-manager.secret-version-locks.list"])
+        .events(TARGET, &["secrets-manager.secret-version-locks.list"]),
         Endpoint::post(
             at!("/secrets/{id}/versions/{version}/locks_bulk"),
             "create_secret_version_locks_bulk",

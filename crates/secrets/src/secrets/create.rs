@@ -34,7 +34,8 @@ struct Prototype {
 /// # Errors
 /// `Invalid` for what is no time or is over.
 pub fn expiration(text: &str, now: Timestamp) -> Result<Timestamp> {
-    let bad = || Error::invalid("expiration_date", "The property 'expiration_date' is not a time in the future.");
+    let bad =
+        || Error::invalid("expiration_date", "The property 'expiration_date' is not a time in the future.");
     let at = Timestamp::parse_rfc3339(text).map_err(|_| bad())?;
     if at <= now { Err(bad()) } else { Ok(at) }
 }
@@ -42,7 +43,8 @@ pub fn expiration(text: &str, now: Timestamp) -> Result<Timestamp> {
 pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let scope = scope(&ctx, &request).await?;
     let body: Prototype = request.json()?;
-    let kind = body.secret_type.as_deref().filter(|t| !t.is_empty()).ok_or_else(|| Error::missing("secret_type"))?;
+    let kind =
+        body.secret_type.as_deref().filter(|t| !t.is_empty()).ok_or_else(|| Error::missing("secret_type"))?;
     let kind = SecretType::parse(kind)?;
     let name = names::name(body.name.as_deref(), 2, 256)?.to_owned();
     names::description(body.description.as_deref())?;
@@ -59,7 +61,10 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     };
     let user = kind == SecretType::UsernamePassword;
     if !user && (body.rotation.is_some() || body.password_generation_policy.is_some()) {
-        return Err(Error::invalid("rotation", "Only secrets of type username_password rotate by themselves."));
+        return Err(Error::invalid(
+            "rotation",
+            "Only secrets of type username_password rotate by themselves.",
+        ));
     }
     let policy = match body.password_generation_policy {
         Some(patch) => Policy::default().with(patch)?,

@@ -79,7 +79,8 @@ pub async fn metadata(ctx: Ctx, request: Request) -> Result<Response> {
 pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
     let scope = scope(&ctx, &request).await?;
     let patch = request.json_value()?;
-    let patch = patch.as_object().cloned().ok_or_else(|| Error::invalid("body", "The body must be an object."))?;
+    let patch =
+        patch.as_object().cloned().ok_or_else(|| Error::invalid("body", "The body must be an object."))?;
     let (found, permit) =
         load(&ctx, &scope, request.param("id")?, "secrets-manager.secret-metadata.update").await?;
     let change = Change::read(&patch, found.secret.kind, &ctx)?;
@@ -126,7 +127,9 @@ impl Change {
         for (field, value) in patch {
             let bad = || Error::invalid(field.clone(), format!("The property '{field}' is not valid."));
             match (field.as_str(), value) {
-                ("name", Value::String(text)) => change.name = Some(names::name(Some(text), 2, 256)?.to_owned()),
+                ("name", Value::String(text)) => {
+                    change.name = Some(names::name(Some(text), 2, 256)?.to_owned())
+                }
                 ("description", Value::Null) => change.description = Some(None),
                 ("description", Value::String(text)) => {
                     names::description(Some(text))?;
@@ -155,10 +158,14 @@ impl Change {
                 }
                 (known, _) if FIELDS.contains(&known) => return Err(bad()),
                 (
-                    "secret_type" | "secret_group_id" | "username" | "id" | "crn" | "payload" | "data" | "password",
+                    "secret_type" | "secret_group_id" | "username" | "id" | "crn" | "payload" | "data"
+                    | "password",
                     _,
                 ) => {
-                    return Err(Error::invalid(field.clone(), format!("The property '{field}' cannot be changed.")));
+                    return Err(Error::invalid(
+                        field.clone(),
+                        format!("The property '{field}' cannot be changed."),
+                    ));
                 }
                 _ => {}
             }
@@ -182,7 +189,10 @@ impl Change {
         }
         if let Some(at) = self.expires_at {
             if s.expired(now, c.locks) {
-                return Err(Error::new(Kind::Invalid, "The secret is destroyed; its payload cannot come back."));
+                return Err(Error::new(
+                    Kind::Invalid,
+                    "The secret is destroyed; its payload cannot come back.",
+                ));
             }
             s.expires_at = at;
         }

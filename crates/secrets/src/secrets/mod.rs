@@ -53,10 +53,15 @@ impl SecretType {
             "arbitrary" => Ok(SecretType::Arbitrary),
             "username_password" => Ok(SecretType::UsernamePassword),
             "kv" => Ok(SecretType::Kv),
-            "iam_credentials" | "service_credentials" | "imported_cert" | "public_cert" | "private_cert"
-            | "custom_credentials" => {
-                Err(Error::invalid("secret_type", format!("Secrets of type '{text}' are not supported by this server.")))
-            }
+            "iam_credentials"
+            | "service_credentials"
+            | "imported_cert"
+            | "public_cert"
+            | "private_cert"
+            | "custom_credentials" => Err(Error::invalid(
+                "secret_type",
+                format!("Secrets of type '{text}' are not supported by this server."),
+            )),
             _ => Err(Error::invalid("secret_type", "The property 'secret_type' is not a known type.")),
         }
     }

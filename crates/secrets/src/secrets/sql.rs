@@ -11,7 +11,9 @@ const COLUMNS: &str = "id, secret_type, name, group_id, state, body, versions_to
 
 fn taken(e: avouch_store::Error) -> Error {
     match e {
-        avouch_store::Error::Unique { .. } => Error::conflict("A secret of that name and type already exists."),
+        avouch_store::Error::Unique { .. } => {
+            Error::conflict("A secret of that name and type already exists.")
+        }
         other => other.into(),
     }
 }
@@ -76,7 +78,8 @@ pub fn get(tx: &mut Tx<'_>, instance: &str, id: &str) -> Result<Option<Secret>> 
 /// # Errors
 /// Those of the store.
 pub fn by_name(tx: &mut Tx<'_>, instance: &str, kind: SecretType, name: &str) -> Result<Option<Secret>> {
-    let sql = format!("select {COLUMNS} from sm_secrets where instance = $1 and secret_type = $2 and name = $3");
+    let sql =
+        format!("select {COLUMNS} from sm_secrets where instance = $1 and secret_type = $2 and name = $3");
     tx.query_opt(&sql, &params![instance, kind.as_str(), name])?.as_ref().map(read).transpose()
 }
 

@@ -36,7 +36,12 @@ pub fn find(tx: &mut Tx<'_>, instance: &str, secret: &str, text: &str) -> Result
     found.ok_or_else(no_version)
 }
 
-async fn load(ctx: &Ctx, scope: &Scope, request: &Request, action: &str) -> Result<(Counted, Version, bool, Permit)> {
+async fn load(
+    ctx: &Ctx,
+    scope: &Scope,
+    request: &Request,
+    action: &str,
+) -> Result<(Counted, Version, bool, Permit)> {
     let (found, permit) = secrets::load(ctx, scope, request.param("id")?, action).await?;
     let (instance, id, text) =
         (scope.id().to_owned(), found.secret.id.clone(), request.param("version")?.to_owned());
@@ -61,7 +66,10 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let (found, permit) =
         secrets::load(&ctx, &scope, request.param("id")?, "secrets-manager.secret-version.create").await?;
     if body.restore_from_version.is_some() {
-        return Err(Error::invalid("restore_from_version", "Versions of secrets of this type cannot be restored."));
+        return Err(Error::invalid(
+            "restore_from_version",
+            "Versions of secrets of this type cannot be restored.",
+        ));
     }
     let now = ctx.now();
     if found.secret.expired(now, found.locks) {
@@ -168,7 +176,8 @@ pub async fn update_metadata(ctx: Ctx, request: Request) -> Result<Response> {
     let changed = ctx
         .write(permit, move |tx, event| {
             event.request("version_id", version.id.as_str());
-            let mut version = sql::get(tx, &instance, &version.secret, &version.id)?.ok_or_else(no_version)?;
+            let mut version =
+                sql::get(tx, &instance, &version.secret, &version.id)?.ok_or_else(no_version)?;
             if let Some(metadata) = &body.version_custom_metadata {
                 version.metadata.clone_from(metadata);
             }

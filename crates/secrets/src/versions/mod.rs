@@ -152,12 +152,20 @@ pub fn endpoints() -> Vec<Endpoint> {
             .actions(&["secrets-manager.secret-version.read"])
             .events(TARGET, &["secrets-manager.secret-version.read"])
             .effect(Effect::Disclose),
-        Endpoint::delete(at!("/secrets/{id}/versions/{version}/secret_data"), "delete_secret_version_data", http::delete_data)
-            .actions(&["secrets-manager.secret-version-data.delete"])
-            .events(TARGET, &["secrets-manager.secret-version-data.delete"]),
-        Endpoint::get(at!("/secrets/{id}/versions/{version}/metadata"), "get_secret_version_metadata", http::metadata)
-            .actions(&["secrets-manager.secret-version-metadata.read"])
-            .events(TARGET, &["secrets-manager.secret-version-metadata.read"]),
+        Endpoint::delete(
+            at!("/secrets/{id}/versions/{version}/secret_data"),
+            "delete_secret_version_data",
+            http::delete_data,
+        )
+        .actions(&["secrets-manager.secret-version-data.delete"])
+        .events(TARGET, &["secrets-manager.secret-version-data.delete"]),
+        Endpoint::get(
+            at!("/secrets/{id}/versions/{version}/metadata"),
+            "get_secret_version_metadata",
+            http::metadata,
+        )
+        .actions(&["secrets-manager.secret-version-metadata.read"])
+        .events(TARGET, &["secrets-manager.secret-version-metadata.read"]),
         Endpoint::patch(
             at!("/secrets/{id}/versions/{version}/metadata"),
             "update_secret_version_metadata",
@@ -165,8 +173,12 @@ pub fn endpoints() -> Vec<Endpoint> {
         )
         .actions(&["secrets-manager.secret-version-metadata.update"])
         .events(TARGET, &["secrets-manager.secret-version-metadata.update"]),
-        Endpoint::post(at!("/secrets/{id}/versions/{version}/actions"), "create_secret_version_action", http::action)
-            .actions(&["secrets-manager.secret-version-action.create"])
-            .events(TARGET, &["secrets-manager.secret-version-action.create"]),
+        Endpoint::post(
+            at!("/secrets/{id}/versions/{version}/actions"),
+            "create_secret_version_action",
+            http::action,
+        )
+        .actions(&["secrets-manager.secret-version-action.create"])
+        .events(TARGET, &["secrets-manager.secret-version-action.create"]),
     ]
 }

@@ -42,9 +42,13 @@ impl Payload {
             SecretType::Arbitrary => text(given.payload),
             SecretType::Kv => object(given.data),
             SecretType::UsernamePassword => {
-                let user = given.username.filter(|u| !u.is_empty()).ok_or_else(|| Error::missing("username"))?;
+                let user =
+                    given.username.filter(|u| !u.is_empty()).ok_or_else(|| Error::missing("username"))?;
                 if !(2..=64).contains(&user.chars().count()) || user.chars().any(char::is_control) {
-                    return Err(Error::invalid("username", "The property 'username' must have 2 to 64 characters."));
+                    return Err(Error::invalid(
+                        "username",
+                        "The property 'username' must have 2 to 64 characters.",
+                    ));
                 }
                 Ok(Payload::Login(user, password(ctx, given.password, policy)?))
             }
@@ -59,7 +63,9 @@ impl Payload {
         match self {
             Payload::Text(_) => text(given.payload),
             Payload::Object(_) => object(given.data),
-            Payload::Login(user, _) => Ok(Payload::Login(user.clone(), password(ctx, given.password, policy)?)),
+            Payload::Login(user, _) => {
+                Ok(Payload::Login(user.clone(), password(ctx, given.password, policy)?))
+            }
         }
     }
 
@@ -98,7 +104,9 @@ impl Payload {
         let given: Given = serde_json::from_slice(plain.expose()).map_err(|_| bad())?;
         match given {
             Given { payload: Some(text), .. } => Ok(Payload::Text(text)),
-            Given { username: Some(user), password: Some(password), .. } => Ok(Payload::Login(user, password)),
+            Given { username: Some(user), password: Some(password), .. } => {
+                Ok(Payload::Login(user, password))
+            }
             Given { data: Some(data), .. } => Ok(Payload::Object(data)),
             _ => Err(bad()),
         }

@@ -65,7 +65,8 @@ pub fn drop_before(tx: &mut Tx<'_>, instance: &str, secret: &str, n: i64) -> Res
 /// # Errors
 /// Those of the store.
 pub fn by_alias(tx: &mut Tx<'_>, instance: &str, secret: &str, alias: &str) -> Result<Option<Version>> {
-    let sql = format!("select {COLUMNS} from sm_versions where instance = $1 and secret_id = $2 and alias = $3");
+    let sql =
+        format!("select {COLUMNS} from sm_versions where instance = $1 and secret_id = $2 and alias = $3");
     tx.query_opt(&sql, &params![instance, secret, alias])?.as_ref().map(read).transpose()
 }
 

@@ -45,17 +45,27 @@ async fn canaries_reach_no_log_event_error_or_metric() {
         )
         .await;
     assert_eq!(secret.status, 201);
-    let r = admin
-        .post("/v1/apikeys", json!({"name": "own", "iam_id": t.owner(), "apikey": canary}))
-        .await;
+    let r = admin.post("/v1/apikeys", json!({"name": "own", "iam_id": t.owner(), "apikey": canary})).await;
     assert_eq!(r.status, 201);
     assert_eq!(t.token(canary).await.matches('.').count(), 2);
     // Wrong requests of every shape.
     for (method, path, body) in [
         ("POST", format!("{sm}/secrets"), json!({"secret_type": canary, "name": "x", "payload": canary})),
-        ("POST", format!("{sm}/secrets"), json!({"secret_type": "arbitrary", "name": {"x": canary}, "payload": canary})),
-        ("POST", format!("{sm}/secrets"), json!({"secret_type": "arbitrary", "name": "db", "payload": canary})),
-        ("POST", format!("{sm}/secrets"), json!({"secret_type": "arbitrary", "name": "y", "payload": {"deep": canary}})),
+        (
+            "POST",
+            format!("{sm}/secrets"),
+            json!({"secret_type": "arbitrary", "name": {"x": canary}, "payload": canary}),
+        ),
+        (
+            "POST",
+            format!("{sm}/secrets"),
+            json!({"secret_type": "arbitrary", "name": "db", "payload": canary}),
+        ),
+        (
+            "POST",
+            format!("{sm}/secrets"),
+            json!({"secret_type": "arbitrary", "name": "y", "payload": {"deep": canary}}),
+        ),
         ("POST", format!("{sm}/secrets"), json!({"secret_type": "kv", "name": "y", "data": [canary]})),
         ("POST", format!("{sm}/secrets"), json!([canary])),
         ("POST", format!("{sm}/secrets/{}/versions", world.get("secret")), json!({"payload": [canary]})),
@@ -63,16 +73,35 @@ async fn canaries_reach_no_log_event_error_or_metric() {
         ("POST", "/v1/apikeys".into(), json!({"name": "again", "iam_id": t.owner(), "apikey": canary})),
         ("POST", "/v1/apikeys".into(), json!({"name": 7, "iam_id": t.owner(), "apikey": canary})),
         ("POST", "/v1/apikeys".into(), json!({"name": "x", "iam_id": t.owner(), "apikey": [canary]})),
-        ("POST", "/avouch/v1/explain".into(), json!({"trust": {"profile_id": world.get("profile"), "cr_token": canary}})),
-        ("POST", "/avouch/v1/clusters".into(), json!({"name": "c", "issuer": "https://x", "jwks": {"keys": [{"d": canary}]}})),
+        (
+            "POST",
+            "/avouch/v1/explain".into(),
+            json!({"trust": {"profile_id": world.get("profile"), "cr_token": canary}}),
+        ),
+        (
+            "POST",
+            "/avouch/v1/clusters".into(),
+            json!({"name": "c", "issuer": "https://x", "jwks": {"keys": [{"d": canary}]}}),
+        ),
     ] {
         let r = admin.json(method, &path, body).await;
         errors.push_str(&r.text);
     }
     for form in [
-        vec![("grant_type", "urn:ibm:params:oauth:grant-type:apikey"), ("apikey", "CANARY-9b1f-do-not-leak-0123456789x")],
-        vec![("grant_type", "urn:ibm:params:oauth:grant-type:cr-token"), ("cr_token", canary), ("profile_name", "p")],
-        vec![("grant_type", "urn:ibm:params:oauth:grant-type:assume"), ("access_token", canary), ("profile_id", "p")],
+        vec![
+            ("grant_type", "urn:ibm:params:oauth:grant-type:apikey"),
+            ("apikey", "CANARY-9b1f-do-not-leak-0123456789x"),
+        ],
+        vec![
+            ("grant_type", "urn:ibm:params:oauth:grant-type:cr-token"),
+            ("cr_token", canary),
+            ("profile_name", "p"),
+        ],
+        vec![
+            ("grant_type", "urn:ibm:params:oauth:grant-type:assume"),
+            ("access_token", canary),
+            ("profile_id", "p"),
+        ],
         vec![("grant_type", "refresh_token"), ("refresh_token", canary)],
         vec![("grant_type", "password"), ("username", "u"), ("password", canary)],
         vec![("apikey", canary)],
@@ -87,12 +116,22 @@ async fn canaries_reach_no_log_event_error_or_metric() {
     let operator = admin.get("/avouch/v1/audit/events?trail=operator&limit=1000").await.text;
     let metrics = t.anon().get("/metrics").await.text;
     assert!(metrics.contains("avouch_requests"), "{metrics}");
-    let lists = admin.get(&format!("{sm}/secrets")).await.text + &admin.get("/v1/apikeys?scope=account").await.text;
+    let lists =
+        admin.get(&format!("{sm}/secrets")).await.text + &admin.get("/v1/apikeys?scope=account").await.text;
     let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
-    for (place, text) in
-        [("errors", &errors), ("events", &events), ("operator trail", &operator), ("metrics", &metrics), ("lists", &lists), ("log", &logged)]
-    {
-        assert!(!text.contains("do-not-leak"), "{place}: {}", &text[text.find("do-not-leak").unwrap().saturating_sub(200)..]);
+    for (place, text) in [
+        ("errors", &errors),
+        ("events", &events),
+        ("operator trail", &operator),
+        ("metrics", &metrics),
+        ("lists", &lists),
+        ("log", &logged),
+    ] {
+        assert!(
+            !text.contains("do-not-leak"),
+            "{place}: {}",
+            &text[text.find("do-not-leak").unwrap().saturating_sub(200)..]
+        );
         assert!(!text.contains(PAYLOAD), "{place} holds a payload");
     }
     // Nor in clear on the disk.

@@ -14,9 +14,18 @@ pub fn same_as_committed(name: &str, text: &str) {
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     for (n, (have, want)) in committed.lines().zip(text.lines()).enumerate() {
-        assert_eq!(have, want, "docs/reference/{name} line {}: run the test with UPDATE=1 and look at the difference", n + 1);
+        assert_eq!(
+            have,
+            want,
+            "docs/reference/{name} line {}: run the test with UPDATE=1 and look at the difference",
+            n + 1
+        );
     }
-    assert_eq!(committed.lines().count(), text.lines().count(), "docs/reference/{name} has more or fewer lines");
+    assert_eq!(
+        committed.lines().count(),
+        text.lines().count(),
+        "docs/reference/{name} has more or fewer lines"
+    );
 }
 
 #[test]
@@ -36,7 +45,13 @@ fn every_endpoint_that_changes_or_discloses_has_an_event_and_the_catalogue_is_co
                 Effect::Disclose => "disclosure",
                 Effect::Write => "change",
             };
-            rows.push(format!("| `{} {}` | {} | {effect} | {} |", e.method, e.path, e.operation, e.events.join(", ")));
+            rows.push(format!(
+                "| `{} {}` | {} | {effect} | {} |",
+                e.method,
+                e.path,
+                e.operation,
+                e.events.join(", ")
+            ));
         }
     }
     rows.sort();

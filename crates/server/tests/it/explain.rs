@@ -10,7 +10,10 @@ const CR: &str = "urn:ibm:params:oauth:grant-type:cr-token";
 async fn exchange(t: &TestApp, w: &World, sa: &str) -> TestResponse {
     let token = w.issuer.token("ns", sa, "pod-0", t.now().secs());
     t.anon()
-        .form("/identity/token", &[("grant_type", CR), ("cr_token", &token), ("profile_id", w.get("profile"))])
+        .form(
+            "/identity/token",
+            &[("grant_type", CR), ("cr_token", &token), ("profile_id", w.get("profile"))],
+        )
         .await
 }
 
@@ -51,7 +54,10 @@ async fn a_trusted_pod_reads_what_the_policy_allows_and_no_longer_than_that() {
     assert_eq!(admin.delete(&format!("/v2/policies/{policy}")).await.status, 204);
     assert_eq!(pod.get(&secret).await.status, 403);
     // Removing the link stops the next exchange, deleting the profile the tokens that are out.
-    assert_eq!(admin.delete(&format!("/v1/profiles/{}/links/{}", w.get("profile"), w.get("link"))).await.status, 204);
+    assert_eq!(
+        admin.delete(&format!("/v1/profiles/{}/links/{}", w.get("profile"), w.get("link"))).await.status,
+        204
+    );
     let refused = exchange(&t, &w, "sa").await;
     assert_eq!((refused.status, refused.body["errorCode"].as_str()), (400, Some("BXNIM0398E")));
     assert_eq!(admin.delete(&format!("/v1/profiles/{}", w.get("profile"))).await.status, 204);
@@ -69,7 +75,10 @@ async fn a_refusal_is_explained_to_the_owner_and_to_nobody_else() {
     let question = json!({"transaction_id": refused.header("transaction-id")});
     let told = admin.post("/avouch/v1/explain", question.clone()).await;
     assert_eq!(told.status, 200, "{}", told.text);
-    assert_eq!((told.body["stage"].as_str(), told.body["decision"].as_str()), (Some("trust"), Some("refused")));
+    assert_eq!(
+        (told.body["stage"].as_str(), told.body["decision"].as_str()),
+        (Some("trust"), Some("refused"))
+    );
     assert!(told.text.contains("stranger"), "{}", told.text);
     for stranger in [t.outsider().await, t.nobody().await] {
         assert_eq!(stranger.post("/avouch/v1/explain", question.clone()).await.status, 404);

@@ -48,8 +48,14 @@ async fn every_endpoint_answers_every_caller_as_committed() {
         let admin = t.admin().await;
         let world = World::build(&t, &admin).await;
         let client = caller(&t, name).await.with_header("if-match", "*");
-        let mut endpoints: Vec<_> =
-            t.server().router.services().iter().flat_map(|s| s.endpoints.clone()).filter(|e| e.auth == Auth::Bearer).collect();
+        let mut endpoints: Vec<_> = t
+            .server()
+            .router
+            .services()
+            .iter()
+            .flat_map(|s| s.endpoints.clone())
+            .filter(|e| e.auth == Auth::Bearer)
+            .collect();
         // Reads first, deletions last and the deepest of them first, so that what is asked about is still there.
         endpoints.sort_by_key(|e| {
             let order = match e.method.as_str() {
@@ -61,7 +67,11 @@ async fn every_endpoint_answers_every_caller_as_committed() {
         });
         for e in endpoints {
             let path = format!("{}{}", world.path(e.path), world.query(e.path));
-            let body = if ["GET", "HEAD", "DELETE"].contains(&e.method.as_str()) { Value::Null } else { world.body(e.operation) };
+            let body = if ["GET", "HEAD", "DELETE"].contains(&e.method.as_str()) {
+                Value::Null
+            } else {
+                world.body(e.operation)
+            };
             let r = client.json(e.method.as_str(), &path, body).await;
             assert!(r.status < 500, "{name}: {} {path}: {} {}", e.method, r.status, r.text);
             if name == "no token" || name == "garbage" {

@@ -48,7 +48,8 @@ impl World {
         )
         .await;
         let service_id =
-            make("/v1/serviceids", json!({"account_id": account, "name": "s", "apikey": {"name": "k"}})).await;
+            make("/v1/serviceids", json!({"account_id": account, "name": "s", "apikey": {"name": "k"}}))
+                .await;
         make(
             &format!("/v1/profiles/{profile}/identities/serviceid"),
             json!({"type": "serviceid", "identifier": service_id["id"]}),
@@ -75,8 +76,11 @@ impl World {
         let group = make(&format!("/v2/groups?account_id={account}"), json!({"name": "g"})).await;
         let instance = t.secrets_instance().await;
         let sm = format!("/secrets-manager/{instance}/api/v2");
-        let secret =
-            make(&format!("{sm}/secrets"), json!({"secret_type": "arbitrary", "name": "db", "payload": PAYLOAD})).await;
+        let secret = make(
+            &format!("{sm}/secrets"),
+            json!({"secret_type": "arbitrary", "name": "db", "payload": PAYLOAD}),
+        )
+        .await;
         let secret_group = make(&format!("{sm}/secret_groups"), json!({"name": "team"})).await;
         let resource_group = make("/v2/resource_groups", json!({"name": "rg", "account_id": account})).await;
         let serviceid_group =
@@ -149,7 +153,9 @@ impl World {
                 "secret_type" => "arbitrary".into(),
                 "name" => "db".into(),
                 "action" => "restore".into(),
-                "id" | "id_or_name" | "cluster" => self.ids.get(object).cloned().unwrap_or_else(|| unknown.into()),
+                "id" | "id_or_name" | "cluster" => {
+                    self.ids.get(object).cloned().unwrap_or_else(|| unknown.into())
+                }
                 _ => self.ids.get(object).cloned().unwrap_or_else(|| unknown.into()),
             });
         }
@@ -159,8 +165,13 @@ impl World {
     /// The query that an endpoint cannot do without.
     pub fn query(&self, template: &str) -> String {
         match template {
-            "/v1/profiles" | "/v1/policies" | "/v2/policies" | "/v2/groups" | "/v2/groups/settings"
-            | "/v1/serviceids" | "/v2/groups/_allgroups/members/{iam_id}" => {
+            "/v1/profiles"
+            | "/v1/policies"
+            | "/v2/policies"
+            | "/v2/groups"
+            | "/v2/groups/settings"
+            | "/v1/serviceids"
+            | "/v2/groups/_allgroups/members/{iam_id}" => {
                 format!("?account_id={}", self.get("account"))
             }
             "/v1/profiles/{id}/links" => "?type=VSI".into(),
@@ -175,8 +186,10 @@ impl World {
         match operation {
             "create_profile" => json!({"name": "another", "account_id": account}),
             "update_profile" => json!({"description": "d"}),
-            "create_claim_rule" | "update_claim_rule" => json!({"type": "Profile-CR", "cr_type": "IKS_SA", "conditions": [
-                {"claim": "namespace", "operator": "EQUALS", "value": "\"x\""}]}),
+            "create_claim_rule" | "update_claim_rule" => {
+                json!({"type": "Profile-CR", "cr_type": "IKS_SA", "conditions": [
+                {"claim": "namespace", "operator": "EQUALS", "value": "\"x\""}]})
+            }
             "create_link" => json!({"cr_type": "IKS_SA",
                 "link": {"crn": self.get("cluster_crn"), "namespace": "ns2", "name": "sa"}}),
             "set_profile_identities" => json!({"identities": []}),
@@ -195,7 +208,9 @@ impl World {
             "update_secret_metadata" => json!({"description": "d"}),
             "create_secret_group" => json!({"name": "x-team"}),
             "update_secret_group" => json!({"description": "d"}),
-            "create_secret_locks_bulk" | "create_secret_version_locks_bulk" => json!({"locks": [{"name": "l1"}]}),
+            "create_secret_locks_bulk" | "create_secret_version_locks_bulk" => {
+                json!({"locks": [{"name": "l1"}]})
+            }
             "explain" => json!({"access": {"iam_id": self.get("serviceid_iam"), "action": "kms.secrets.list",
                 "resource": {"attributes": {"accountId": account, "serviceName": "kms"}}}}),
             "add_user" => json!({"email": "x@y.test"}),
