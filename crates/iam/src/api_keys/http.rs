@@ -177,7 +177,10 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
         None | Some("entity") => false,
         Some("account") => true,
         Some(_) => {
-            return Err(Error::invalid("scope", "The query parameter 'scope' must be 'entity' or 'account'."));
+            return Err(Error::invalid(
+                "scope",
+                "The query parameter 'scope' must be 'entity' or 'account'.",
+            ));
         }
     };
     let kind = match request.query("type")?.as_deref() {

@@ -94,7 +94,10 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
         (Some(id), None) => format!("iam-{}", id.strip_prefix("iam-").unwrap_or(&id)),
         (None, Some(id)) => id,
         _ => {
-            return Err(Error::invalid("profile_id", "Exactly one of 'profile_id' and 'iam_id' is required."));
+            return Err(Error::invalid(
+                "profile_id",
+                "Exactly one of 'profile_id' and 'iam_id' is required.",
+            ));
         }
     };
     let iam_id = IamId::parse(&text)
