@@ -157,7 +157,13 @@ async fn may_create(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Per
             let id = owner.as_service_id().ok_or_else(unknown_owner)?;
             let found = ctx.read(move |tx| service_ids::sql::get(tx, &id)).await?;
             match found.filter(|s| s.account == *account) {
-                Some(service_id) => service_ids::decide(ctx, &service_id, "iam-identity.apikey.create").await,
+                Some(service_id) => service_ids::decide(ctx, &service_id, "iam-identity.apikey.create")
+                    .await
+                    // The same words as for a service ID of another account that does not exist.
+                    .map_err(|e| match e.kind() {
+                        Kind::NotFound => Error::new(Kind::NotFound, "Not found.").reason("other_account"),
+                        _ => e,
+                    }),
                 // Only who may make keys in the account learns that there is no such service ID.
                 None => Err(ctx
                     .authorize("iam-identity.apikey.create", &target)

@@ -131,3 +131,19 @@ async fn a_store_is_not_opened_with_another_key_ring() {
     let refused = start(data.path()).await.unwrap_err().to_string();
     assert!(refused.contains("key ring"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_cannot_tell_service_ids_of_another_account_from_unknown_ones() {
+    let t = TestApp::new().await;
+    let (_, known) = t.service_id("known").await;
+    let outsider = t.outsider().await;
+    let unknown = "iam-ServiceId-00000000-0000-4000-8000-00000000dead".to_owned();
+    let mut answers = Vec::new();
+    for iam_id in [known, unknown] {
+        let body = json!({"name": "k", "iam_id": iam_id, "account_id": t.account()});
+        let r = outsider.post("/v1/apikeys", body).await;
+        answers.push((r.status, r.body["errors"].clone()));
+    }
+    assert_eq!(answers[0].0, 404);
+    assert_eq!(answers[0], answers[1]);
+}
