@@ -12,3 +12,4 @@ mod access_groups;
 mod authz;
 mod policies;
 mod roles;
+mod tokens;

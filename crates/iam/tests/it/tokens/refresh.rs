@@ -1,0 +1,177 @@
+//! Refresh tokens and sessions.
+
+use std::sync::Arc;
+
+use avouch_testkit::{TestApp, TestResponse};
+use serde_json::{Value, json};
+
+use super::{APIKEY, ask, bx, code, issued, service_id, settings, text};
+
+async fn login(t: &TestApp, key: &str) -> Value {
+    let r = ask(&bx(t), &[("grant_type", APIKEY), ("apikey", key)]).await;
+    assert_eq!(r.status, 200, "{}", r.body);
+    r.body
+}
+
+async fn refresh(t: &TestApp, token: &str, more: &[(&str, &str)]) -> TestResponse {
+    let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", token)];
+    fields.extend_from_slice(more);
+    ask(&bx(t), &fields).await
+}
+
+/// Goes on with a login; the answer.
+async fn go_on(t: &TestApp, login: &Value) -> TestResponse {
+    refresh(t, text(login, "refresh_token"), &[]).await
+}
+
+#[tokio::test]
+async fn a_login_of_the_command_line_goes_on_with_new_tokens() {
+    let t = TestApp::new().await;
+    let first = login(&t, t.api_key()).await;
+    let c = super::claims(text(&first, "access_token"));
+    assert_eq!((&first["session_id"], &c["client_id"]), (&c["session_id"], &json!("bx")));
+    assert_eq!(c["session_exp_max"], json!(t.now().secs() + 86_400));
+    t.advance_secs(3000);
+    let r = go_on(&t, &first).await;
+    let again = issued(&r);
+    assert_eq!((&again["iam_id"], &again["session_id"]), (&c["iam_id"], &c["session_id"]));
+    assert_eq!(again["grant_type"], "refresh_token");
+    assert_ne!(r.body["refresh_token"], first["refresh_token"]);
+    assert_eq!(t.events(&[("action", "iam-identity.user-refreshtoken.login")]).await.len(), 1);
+    let plain = ask(&t.anon(), &[("grant_type", APIKEY), ("apikey", t.api_key())]).await;
+    assert_eq!(plain.body["refresh_token"], "not_supported");
+    assert!(plain.body.get("session_id").is_none());
+}
+
+#[tokio::test]
+async fn a_refresh_token_that_comes_twice_ends_the_session() {
+    let t = TestApp::new().await;
+    let first = login(&t, t.api_key()).await;
+    let second = go_on(&t, &first).await.body;
+    let stolen = go_on(&t, &first).await;
+    assert_eq!((stolen.status, code(&stolen)), (400, "BXNIM0407E".into()));
+    let ended = go_on(&t, &second).await;
+    assert_eq!((ended.status, code(&ended)), (401, "BXNIM0439E".into()));
+    assert_eq!(t.events(&[("action", "iam-identity.session.revoke")]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn two_uses_at_the_same_time_give_one_token_at_most() {
+    let t = Arc::new(TestApp::new().await);
+    let first = login(&t, t.api_key()).await;
+    let mut running = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (t, first) = (t.clone(), first.clone());
+        running.spawn(async move { go_on(&t, &first).await.status });
+    }
+    let mut good = 0;
+    while let Some(status) = running.join_next().await {
+        good += usize::from(status.unwrap() == 200);
+    }
+    assert!(good <= 1, "{good}");
+}
+
+#[tokio::test]
+async fn other_opaque_values_are_no_refresh_tokens() {
+    let t = TestApp::new().await;
+    let first = login(&t, t.api_key()).await;
+    for value in [t.api_key(), text(&first, "access_token"), text(&first, "session_id"), "not_supported", "x"] {
+        assert_eq!(code(&refresh(&t, value, &[]).await), "BXNIM0407E");
+    }
+    let as_key = ask(&t.anon(), &[("grant_type", APIKEY), ("apikey", text(&first, "refresh_token"))]).await;
+    assert_eq!(code(&as_key), "BXNIM0415E");
+}
+
+#[tokio::test]
+async fn sessions_and_refresh_tokens_end() {
+    let t = TestApp::new().await;
+    let user = login(&t, t.api_key()).await;
+    let (_, key) = service_id(&t, "ci").await;
+    let service = login(&t, &key).await;
+    assert!(service.get("session_id").is_none());
+    t.advance_secs(80_000);
+    let user = go_on(&t, &user).await.body;
+    assert_eq!(user["expires_in"], 3600);
+    t.advance_secs(4000);
+    let user = go_on(&t, &user).await.body;
+    assert_eq!(user["expires_in"], 2400, "not beyond the session's end");
+    t.advance_secs(2400);
+    assert_eq!(code(&go_on(&t, &user).await), "BXNIM0439E");
+    let service = go_on(&t, &service).await.body;
+    t.advance_secs(259_200);
+    assert_eq!(code(&go_on(&t, &service).await), "BXNIM0439E");
+    settings(&t, json!({"session_invalidation_in_seconds": "900"})).await;
+    let idle = login(&t, t.api_key()).await;
+    t.advance_secs(899);
+    let idle = go_on(&t, &idle).await.body;
+    t.advance_secs(900);
+    assert_eq!(code(&go_on(&t, &idle).await), "BXNIM0439E");
+}
+
+#[tokio::test]
+async fn a_session_dies_with_its_key_and_with_its_owner() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let (made, key) = service_id(&t, "ci").await;
+    let first = login(&t, &key).await;
+    let path = format!("/v1/apikeys/{}/disable", text(&made["apikey"], "id"));
+    assert_eq!(admin.post(&path, Value::Null).await.status, 204);
+    assert_eq!(code(&go_on(&t, &first).await), "BXNIM0439E");
+    assert_eq!(admin.delete(&path).await.status, 204);
+    let again = login(&t, &key).await;
+    assert_eq!(admin.delete(&format!("/v1/serviceids/{}", text(&made, "id"))).await.status, 204);
+    assert_ne!(code(&go_on(&t, &again).await), "ok");
+}
+
+#[tokio::test]
+async fn the_oldest_session_makes_room() {
+    let t = TestApp::new().await;
+    settings(&t, json!({"max_sessions_per_identity": "2"})).await;
+    let mut logins = Vec::new();
+    for _ in 0..3 {
+        logins.push(login(&t, t.api_key()).await);
+        t.advance_secs(1);
+    }
+    let mut codes = Vec::new();
+    for l in &logins {
+        codes.push(code(&go_on(&t, l).await));
+    }
+    assert_eq!(codes, ["BXNIM0439E", "ok", "ok"]);
+    let list = t.admin().await.get(&format!("/avouch/v1/sessions?iam_id={}", t.owner())).await;
+    assert_eq!(list.body["sessions"].as_array().unwrap().len(), 2, "{}", list.body);
+}
+
+#[tokio::test]
+async fn a_user_goes_on_in_his_own_accounts_only() {
+    let t = TestApp::new().await;
+    let first = login(&t, t.api_key()).await;
+    let outsider = t.outsider().await;
+    let other = super::claims(outsider.token())["account"]["bss"].as_str().unwrap().to_owned();
+    let r = refresh(&t, text(&first, "refresh_token"), &[("account", &other)]).await;
+    assert_eq!(r.status, 400, "{}", r.body);
+    let told = outsider.get("/avouch/v1/audit/events?action=iam-identity.user-refreshtoken.login").await;
+    assert_eq!(told.body["events"], json!([]), "nobody fills a stranger's trail by naming it");
+    assert_eq!(code(&refresh(&t, text(&first, "refresh_token"), &[("account", "x")]).await), "BXNIM0106E");
+    let own = refresh(&t, text(&first, "refresh_token"), &[("account", t.account())]).await;
+    assert_eq!(own.status, 200, "a refused switch uses nothing up: {}", own.body);
+}
+
+#[tokio::test]
+async fn the_command_line_keeps_its_session_awake() {
+    let t = TestApp::new().await;
+    let first = login(&t, t.api_key()).await;
+    let path = format!("/v1/sessions/{}/state", text(&first, "session_id"));
+    assert_eq!(bx(&t).patch(&path, Value::Null).await.status, 200);
+    assert_eq!(code(&t.anon().patch(&path, Value::Null).await), "BXNIM0308E");
+    assert_eq!(code(&bx(&t).patch("/v1/sessions/none/state", Value::Null).await), "BXNIM0439E");
+}
+
+#[tokio::test]
+async fn refresh_tokens_are_kept_as_hashes_only() {
+    let t = TestApp::new().await;
+    let first = login(&t, t.api_key()).await;
+    let rows = t.app().store.read(|tx| tx.query("select hash from refresh_tokens", &[])).await.unwrap();
+    let stored: Vec<String> = rows.iter().map(|r| r.get::<String>(0).unwrap()).collect();
+    assert_eq!(stored.len(), 1);
+    assert!(!stored.contains(&text(&first, "refresh_token").to_owned()));
+}
