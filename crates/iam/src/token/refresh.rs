@@ -74,6 +74,8 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
     };
     let Known { token, session, subject, key_counts, limits } = known;
     let account = limits_account(form, &session);
+    // A refusal is told where the login began: naming an account must not write into its trail.
+    let home = session.account.clone();
     let mut decision = Map::new();
     decision.insert("stage".into(), json!("refresh"));
     decision.insert("session".into(), json!(session.id));
@@ -82,7 +84,7 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
     let now = ctx.now();
     let ended = session.ended_at.is_some() || now >= session.expires_at;
     let idle = limits.idle_secs.is_some_and(|s| now >= session.last_used_at.plus_secs(s));
-    let admitted = Admitted {
+    let mut admitted = Admitted {
         action: actions::REFRESH,
         authn: subject.as_authn(),
         frozen: session.iam_id.kind() != IamKind::User,
@@ -93,7 +95,7 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
         decision,
         counted: vec![(account.clone(), counted_id(&session.iam_id))],
         api_key_id: session.api_key_id.clone(),
-        account,
+        account: home,
         subject,
         refreshed: Some((hash, session)),
     };
@@ -114,6 +116,7 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
     if gone {
         return Err(admitted.refused(ctx, invalid("owner_gone")));
     }
+    admitted.account = account;
     Ok(admitted)
 }
 
