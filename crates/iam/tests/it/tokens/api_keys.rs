@@ -35,7 +35,10 @@ async fn a_service_id_is_itself_in_its_token() {
     let t = TestApp::new().await;
     let (made, key) = service_id(&t, "ci").await;
     let c = issued(&ask(&t.anon(), &[("grant_type", APIKEY), ("apikey", &key)]).await);
-    assert_eq!((&c["iam_id"], &c["sub"], &c["sub_type"]), (&made["iam_id"], &made["id"], &json!("ServiceId")));
+    assert_eq!(
+        (&c["iam_id"], &c["sub"], &c["sub_type"]),
+        (&made["iam_id"], &made["id"], &json!("ServiceId"))
+    );
     let itself = json!({"sub": made["id"], "iam_id": made["iam_id"], "sub_type": "ServiceId", "name": "ci"});
     assert_eq!(c["authn"], itself);
     assert!(c.get("email").is_none() && c.get("given_name").is_none());

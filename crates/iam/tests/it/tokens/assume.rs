@@ -33,7 +33,10 @@ async fn a_service_id_that_the_profile_names_becomes_it() {
     assert_eq!(code(&assume(&t, &token, &by_id).await), "BXNIM0398E");
     name_identity(&t, &p, "serviceid", text(&made, "id"), &[]).await;
     let c = issued(&assume(&t, &token, &by_id).await);
-    assert_eq!((&c["iam_id"], &c["sub_type"], &c["grant_type"]), (&p["iam_id"], &json!("Profile"), &json!(ASSUME)));
+    assert_eq!(
+        (&c["iam_id"], &c["sub_type"], &c["grant_type"]),
+        (&p["iam_id"], &json!("Profile"), &json!(ASSUME))
+    );
     let behind = json!({"sub": made["id"], "iam_id": made["iam_id"], "sub_type": "ServiceId", "name": "ci"});
     assert_eq!((&c["authn"], &c["account"]["frozen"]), (&behind, &json!(true)));
     assert_eq!(code(&assume(&t, &token, &[("profile_crn", text(&p, "crn"))]).await), "ok");

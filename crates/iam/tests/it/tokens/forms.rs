@@ -23,7 +23,8 @@ async fn grants(t: &TestApp) -> Vec<(Client, Form)> {
     let pod = issuer.token("a", "b", "p", t.now().secs());
     let login = ask(&bx(t), &[("grant_type", APIKEY), ("apikey", t.api_key())]).await;
     let refresh = text(&login.body, "refresh_token");
-    let form = |fields: &[(&'static str, &str)]| fields.iter().map(|(k, v)| (*k, (*v).to_owned())).collect::<Form>();
+    let form =
+        |fields: &[(&'static str, &str)]| fields.iter().map(|(k, v)| (*k, (*v).to_owned())).collect::<Form>();
     let jwt = "urn:ietf:params:oauth:token-type:jwt";
     let standard =
         [("grant_type", EXCHANGE), ("subject_token", &pod), ("subject_token_type", jwt), ("profile_id", &id)];
@@ -83,7 +84,13 @@ async fn a_credential_of_another_grant_is_refused_beside_the_right_one() {
             let mut more = fields.clone();
             more.push((foreign, "x".to_owned()));
             let r = send(&client, &more).await;
-            assert_eq!((r.status, code(&r)), (400, "BXNIM0106E".into()), "{:?} {foreign} {}", fields[0], r.body);
+            assert_eq!(
+                (r.status, code(&r)),
+                (400, "BXNIM0106E".into()),
+                "{:?} {foreign} {}",
+                fields[0],
+                r.body
+            );
         }
     }
 }
@@ -167,9 +174,12 @@ async fn no_value_of_a_form_comes_back_or_is_written_down() {
     let t = TestApp::new().await;
     let canary = "canary-7f3a9";
     for grant in [APIKEY, CR_TOKEN, EXCHANGE, ASSUME, "refresh_token", canary] {
-        for name in ["apikey", "cr_token", "access_token", "refresh_token", "subject_token", "subject_token_type"] {
+        for name in
+            ["apikey", "cr_token", "access_token", "refresh_token", "subject_token", "subject_token_type"]
+        {
             for client in [t.anon(), bx(&t)] {
-                let r = ask(&client, &[("grant_type", grant), (name, canary), ("profile_id", "Profile-x")]).await;
+                let r =
+                    ask(&client, &[("grant_type", grant), (name, canary), ("profile_id", "Profile-x")]).await;
                 assert_ne!(r.status, 200);
                 assert!(!r.text.contains(canary), "{grant} {name}: {}", r.text);
             }

@@ -75,7 +75,8 @@ async fn two_uses_at_the_same_time_give_one_token_at_most() {
 async fn other_opaque_values_are_no_refresh_tokens() {
     let t = TestApp::new().await;
     let first = login(&t, t.api_key()).await;
-    for value in [t.api_key(), text(&first, "access_token"), text(&first, "session_id"), "not_supported", "x"] {
+    for value in [t.api_key(), text(&first, "access_token"), text(&first, "session_id"), "not_supported", "x"]
+    {
         assert_eq!(code(&refresh(&t, value, &[]).await), "BXNIM0407E");
     }
     let as_key = ask(&t.anon(), &[("grant_type", APIKEY), ("apikey", text(&first, "refresh_token"))]).await;
