@@ -432,46 +432,5 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn every_published_paging_is_understood() {
-        let c = |v: Value| cursor(&v).map(|(n, v)| format!("{n}={v}")).unwrap_or_default();
-        assert_eq!(c(json!({"next": "https://h/v1/profiles?pagesize=1&pagetoken=a%2Bb"})), "pagetoken=a+b");
-        assert_eq!(c(json!({"next": {"href": "x", "start": "s"}})), "start=s");
-        assert_eq!(c(json!({"next_url": "/v2/resource_instances?limit=1&start=t"})), "start=t");
-        assert_eq!(c(json!({"next_url": null})), "");
-        assert_eq!(c(json!({"next": {"href": "https://h/v2/groups?limit=50&offset=50"}})), "offset=50");
-        assert_eq!(c(json!({"next_url": "/v2/accounts/a/users?limit=1&_start=IBMid-1"})), "_start=IBMid-1");
-        assert_eq!(c(json!({"events": [], "next": "b64cursor"})), "cursor=b64cursor");
-        assert_eq!(c(json!([1, 2])), "");
-    }
-
-    #[test]
-    fn claims_are_for_display_and_never_fail() {
-        let payload = json!({"iam_id": "iam-Profile-1", "sub_type": "Profile", "name": "p", "exp": 7,
-            "account": {"bss": "acc"}, "authn": {"iam_id": "IBMid-1"}});
-        let token = format!("e30.{}.sig", URL_SAFE_NO_PAD.encode(payload.to_string()));
-        let claims = Claims::read(&token);
-        assert_eq!((claims.account.as_str(), claims.user.as_str(), claims.expires), ("acc", "p", 7));
-        assert!(claims.profile && claims.behind == "IBMid-1");
-        assert_eq!(Claims::read("nonsense").account, "");
-        assert_eq!(Claims::read("a.!!.c").expires, 0);
-    }
-
-    #[test]
-    fn names_are_one_path_segment() {
-        assert_eq!(segment("crn:v1:a/b c"), "crn%3Av1%3Aa%2Fb%20c");
-    }
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        assert!(
-            loopback("http://127.0.0.1:2868") && loopback("http://[::1]:1") && loopback("https://localhost")
-        );
-        assert!(!loopback("http://10.0.0.1") && !loopback("http://localhost.example.com") && !loopback(""));
-    }
-}
+#[path = "api_tests.rs"]
+mod tests;

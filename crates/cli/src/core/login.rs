@@ -130,7 +130,7 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
         config.region.clear();
     }
     if let Some(wanted) = &args.group {
-        let group = groups::find(&api, wanted, true).await?;
+        let group = groups::find(&api, wanted).await?;
         config.resource_group =
             Named { guid: crate::output::cell(&group, "id"), name: crate::output::cell(&group, "name") };
     }

@@ -48,7 +48,7 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
         s.state.config.account = account::own(&api).await;
     }
     if let Some(wanted) = &args.group {
-        let group = groups::find(&api, wanted, true).await?;
+        let group = groups::find(&api, wanted).await?;
         s.state.config.resource_group = Named { guid: cell(&group, "id"), name: cell(&group, "name") };
     }
     if args.unset_resource_group {
@@ -87,7 +87,7 @@ pub fn show(s: &Session) -> Result<()> {
         ("Region", or_hint(config.region.clone(), "target -r REGION")),
         ("User", claims.user.clone()),
         ("Trusted profile", if claims.profile { claims.iam_id.clone() } else { String::new() }),
-        ("Compute resource", claims.behind.clone()),
+        (if claims.behind.starts_with("crn-") { "Compute resource" } else { "Behind it" }, claims.behind.clone()),
         ("Account", or_hint(named(&config.account), "target -c ACCOUNT")),
         ("Resource group", or_hint(named(&config.resource_group), "target -g GROUP")),
     ];

@@ -199,6 +199,7 @@ async fn find(api: &Api, wanted: &str) -> Result<Value> {
 }
 
 fn details(s: &Session, issuer: &Value) -> Result<()> {
+    warn(s, issuer);
     let rows = [
         ("Name", cell(issuer, "name")),
         ("ID", cell(issuer, "id")),
@@ -211,6 +212,13 @@ fn details(s: &Session, issuer: &Value) -> Result<()> {
         ("Next refresh", cell(issuer, "next_refresh")),
     ];
     s.out.object(issuer, &rows)
+}
+
+/// Says what the server found odd about a registration.
+pub fn warn(s: &Session, record: &Value) {
+    for warning in record["warnings"].as_array().into_iter().flatten() {
+        s.out.note(format!("WARNING: {}", crate::output::show(warning)));
+    }
 }
 
 /// `KID (ALG, STATE)` lines.

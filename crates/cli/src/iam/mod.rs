@@ -20,8 +20,9 @@ mod service_ids;
 mod tokens;
 mod why;
 
-pub use issuers::Keys;
+pub use issuers::{Keys, key_lines, warn};
 pub use profiles::find as find_profile;
+pub use why::tree as reasons;
 
 use clap::Subcommand;
 use serde_json::{Map, Value};

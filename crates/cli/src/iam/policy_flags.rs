@@ -100,7 +100,7 @@ impl Flags {
         let group = match (&self.resource_group_id, &self.resource_group_name) {
             (Some(id), _) => Some(id.clone()),
             (None, Some(name)) if name == "*" => Some(name.clone()),
-            (None, Some(name)) => Some(cell(&groups::find(api, name, false).await?, "id")),
+            (None, Some(name)) => Some(cell(&groups::find(api, name).await?, "id")),
             (None, None) => None,
         };
         self.attributes_with(api.account()?, group)

@@ -7,7 +7,7 @@ use super::put;
 use crate::api::{Api, Call, segment};
 use crate::failure::{Result, failed, usage};
 use crate::input::confirm;
-use crate::output::{cell, show};
+use crate::output::cell;
 use crate::select::{self, Several};
 use crate::session::{Session, tokens_of};
 
@@ -179,26 +179,12 @@ async fn list(s: &mut Session, args: List) -> Result<()> {
 
 /// Profiles that a compute resource may become, and by what.
 fn trusting(s: &Session, answer: &Value) -> Result<()> {
-    let all = ["profiles", "trust", "resources"]
-        .iter()
-        .find_map(|k| answer[*k].as_array())
-        .cloned()
-        .unwrap_or_default();
-    s.out.list(&all, "No trusted profile trusts this compute resource.", &["ID", "Name", "By"], |p| {
-        let first =
-            |keys: &[&str]| keys.iter().map(|k| cell(p, k)).find(|v| !v.is_empty()).unwrap_or_default();
-        let by: Vec<String> = ["links", "rules", "by", "via", "kind"]
-            .iter()
-            .flat_map(|k| match &p[*k] {
-                Value::Array(items) => items.clone(),
-                Value::Null => Vec::new(),
-                other => vec![other.clone()],
-            })
-            .map(|v| {
-                ["name", "id"].iter().map(|k| cell(&v, k)).find(|t| !t.is_empty()).unwrap_or_else(|| show(&v))
-            })
-            .collect();
-        vec![first(&["id", "profile_id"]), first(&["name", "profile_name"]), by.join(", ")]
+    let all = answer["trust"].as_array().cloned().unwrap_or_default();
+    let columns = ["ID", "Name", "By", "Trusts"];
+    s.out.list(&all, "No trusted profile trusts this compute resource.", &columns, |t| {
+        let name = ["name", "id"].iter().map(|k| cell(t, k)).find(|v| !v.is_empty()).unwrap_or_default();
+        let by = format!("{} {name}", cell(t, "kind").replace('_', " "));
+        vec![cell(t, "profile_id"), cell(t, "profile_name"), by, cell(t, "trusts")]
     })
 }
 

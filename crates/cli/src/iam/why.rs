@@ -80,12 +80,18 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
     ];
     let mut text = details(&rows);
     text.push('\n');
-    tree(&answer["tree"], 0, &mut text);
+    text.push_str(&tree(&answer["tree"]));
     print(&text)
 }
 
-/// `+` held, `-` did not hold.
-fn tree(node: &Value, depth: usize, out: &mut String) {
+/// A tree of reasons, a line each: `+` held, `-` did not hold.
+pub fn tree(root: &Value) -> String {
+    let mut text = String::new();
+    node(root, 0, &mut text);
+    text
+}
+
+fn node(node: &Value, depth: usize, out: &mut String) {
     if !node.is_object() || depth > 32 {
         return;
     }
@@ -99,11 +105,14 @@ fn tree(node: &Value, depth: usize, out: &mut String) {
     }
     let claim = cell(node, "claim");
     if !claim.is_empty() {
-        let value = |key: &str| if node[key].is_null() { "nothing".to_owned() } else { show(&node[key]) };
+        line.push_str(&format!(": {claim}"));
         let operator = cell(node, "operator");
-        line.push_str(
-            &format!(": {claim} {operator} {}, found {}", value("wanted"), value("found")).replace("  ", " "),
-        );
+        let wanted = show(&node["wanted"]);
+        for part in [&operator, &wanted].into_iter().filter(|p| !p.is_empty()) {
+            line.push_str(&format!(" {part}"));
+        }
+        let found = if node["found"].is_null() { "nothing".to_owned() } else { show(&node["found"]) };
+        line.push_str(&format!(", found {found}"));
     }
     let detail = cell(node, "detail");
     if !detail.is_empty() {
@@ -112,7 +121,7 @@ fn tree(node: &Value, depth: usize, out: &mut String) {
     out.push_str(&crate::output::printable(&line));
     out.push('\n');
     for child in node["children"].as_array().into_iter().flatten() {
-        tree(child, depth + 1, out);
+        self::node(child, depth + 1, out);
     }
 }
 
@@ -130,9 +139,7 @@ mod tests {
             {"kind": "rule", "name": "all", "result": false, "children": [
                 {"kind": "condition", "claim": "pod", "operator": "CONTAINS", "wanted": "x", "result": false,
                     "detail": "the claim is missing"}]}]});
-        let mut text = String::new();
-        tree(&node, 0, &mut text);
-        insta::assert_snapshot!(text, @r"
+        insta::assert_snapshot!(tree(&node), @r"
         - profile 'shop' (Profile-1)
           - link 'Link-1'
             - condition: namespace EQUALS shop, found other

@@ -10,7 +10,7 @@ use crate::api::{Api, Call, segment};
 use crate::failure::{Result, failed, usage};
 use crate::iam;
 use crate::input::{confirm, word};
-use crate::output::{cell, columns_of, print, show};
+use crate::output::{cell, details as details_of, print};
 use crate::select::{self, Several};
 use crate::session::Session;
 
@@ -218,9 +218,6 @@ fn details(s: &Session, cluster: &Value, record: &Value) -> Result<()> {
             fields.entry(key.as_str()).or_insert_with(|| value.clone());
         }
     }
-    let keys = record["keys"].as_array().into_iter().flatten();
-    let keys: Vec<String> =
-        keys.map(|k| format!("{} ({}, {})", cell(k, "kid"), cell(k, "alg"), cell(k, "state"))).collect();
     let rows = [
         ("Name", cell(&whole, "name")),
         ("ID", cell(&whole, "id")),
@@ -234,7 +231,7 @@ fn details(s: &Session, cluster: &Value, record: &Value) -> Result<()> {
         ("Type", cell(&whole, "cr_type")),
         ("Issuer", cell(&whole, "issuer")),
         ("Audiences", cell(&whole, "audiences")),
-        ("Keys", keys.join("\n")),
+        ("Keys", iam::key_lines(record)),
         ("Last refresh", cell(&whole, "last_refresh")),
         ("Last error", cell(&whole, "last_error")),
         ("Next refresh", cell(&whole, "next_refresh")),
@@ -275,26 +272,10 @@ async fn diagnose(s: &mut Session, one: &One, token: &str, profile: Option<&str>
         return s.out.data(&answer);
     }
     s.out.ok();
-    let checks = answer["checks"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<Vec<String>> = checks.iter().map(check_row).collect();
-    print(&columns_of(&["Check", "Result", "Wanted", "Found", "Detail"], &rows))
-}
-
-fn check_row(check: &Value) -> Vec<String> {
-    let first =
-        |keys: &[&str]| keys.iter().map(|k| &check[*k]).find(|v| !v.is_null()).map(show).unwrap_or_default();
-    let result = match first(&["result", "passed", "pass", "ok"]).as_str() {
-        "true" | "pass" => "pass".to_owned(),
-        "false" | "fail" => "FAIL".to_owned(),
-        other => other.to_owned(),
-    };
-    vec![
-        first(&["check", "name", "kind"]),
-        result,
-        first(&["wanted", "expected"]),
-        first(&["found", "actual"]),
-        first(&["detail", "message", "hint"]),
-    ]
+    let result = if answer["result"] == true { "passed" } else { "FAILED" };
+    let rows = [("Result", result.to_owned()), ("Summary", cell(&answer, "summary"))];
+    let trust = iam::reasons(&answer["trust"]);
+    print(&[details_of(&rows), "\n".into(), iam::reasons(&answer["checks"]), trust].concat())
 }
 
 async fn config(s: &mut Session, args: Config) -> Result<()> {
@@ -348,23 +329,4 @@ fn write_merged(path: &PathBuf, entry: &kubeconfig::Entry) -> Result<()> {
     }
     crate::state::private_file(path, text.as_bytes())
         .map_err(|e| failed(format!("Cannot write {}: {e}.", path.display())))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-
-    #[test]
-    fn checks_are_one_line_each() {
-        let rows = [
-            check_row(&json!({"check": "audience", "result": false, "wanted": ["iam"], "found": ["api"]})),
-            check_row(&json!({"name": "signature", "passed": true, "detail": "key abc"})),
-        ];
-        insta::assert_snapshot!(columns_of(&["Check", "Result", "Wanted", "Found", "Detail"], &rows), @r"
-        Check      Result  Wanted  Found  Detail
-        audience   FAIL    iam     api
-        signature  pass                   key abc
-        ");
-    }
 }

@@ -11,7 +11,7 @@ use super::clusters::{One, published, record_path};
 use super::kubeconfig;
 use crate::api::{Call, segment};
 use crate::failure::{Result, usage};
-use crate::iam::Keys;
+use crate::iam::{self, Keys};
 use crate::output::cell;
 use crate::resource::groups;
 use crate::session::Session;
@@ -63,6 +63,9 @@ pub struct Common {
     /// What a token must be bound to
     #[arg(long, value_enum)]
     require_bound_object: Option<BoundObject>,
+    /// Register also if the keys cannot be fetched now
+    #[arg(long)]
+    allow_unreachable: bool,
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +119,9 @@ impl Common {
             };
             body.insert("require_bound_object".into(), json!(word));
         }
+        if self.allow_unreachable {
+            body.insert("allow_unreachable".into(), json!(true));
+        }
         Ok(body)
     }
 }
@@ -137,7 +143,7 @@ async fn register(s: &mut Session, args: Register) -> Result<()> {
         body.insert("region".into(), json!(region));
     }
     if let Some(group) = &args.resource_group {
-        body.insert("resource_group".into(), json!(cell(&groups::find(&api, group, true).await?, "id")));
+        body.insert("resource_group".into(), json!(cell(&groups::find(&api, group).await?, "id")));
     }
     let keys = body.get("jwks").cloned().unwrap_or_default();
     let made = api.send(Call::post("/avouch/v1/clusters").json(body.into())).await?.body;
@@ -198,8 +204,7 @@ async fn watch(s: &mut Session, common: &Common, cluster: &Value, keys: Value) -
 }
 
 fn details(s: &Session, cluster: &Value) -> Result<()> {
-    let keys = cluster["keys"].as_array().into_iter().flatten();
-    let keys: Vec<String> = keys.map(|k| format!("{} ({})", cell(k, "kid"), cell(k, "alg"))).collect();
+    iam::warn(s, cluster);
     let rows = [
         ("Name", cell(cluster, "name")),
         ("ID", cell(cluster, "id")),
@@ -207,7 +212,7 @@ fn details(s: &Session, cluster: &Value) -> Result<()> {
         ("Type", cell(cluster, "cr_type")),
         ("Issuer", cell(cluster, "issuer")),
         ("Audiences", cell(cluster, "audiences")),
-        ("Keys", keys.join("\n")),
+        ("Keys", iam::key_lines(cluster)),
     ];
     s.out.object(cluster, &rows)
 }

@@ -58,7 +58,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         Command::Group { group, id } => {
             let api = s.api().await?;
             s.out.progress(format!("Retrieving resource group {group}"));
-            let found = find(&api, &group, true).await?;
+            let found = find(&api, &group).await?;
             if id && s.out.table() {
                 return s.out.line(&cell(&found, "id"));
             }
@@ -76,7 +76,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         Command::GroupUpdate { group, name } => {
             let api = s.api().await?;
             s.out.progress(format!("Updating resource group {group}"));
-            let found = find(&api, &group, false).await?;
+            let found = find(&api, &group).await?;
             let changed = api.send(Call::patch(path(&found)).json(json!({"name": name}))).await?.body;
             details(s, &changed)
         }
@@ -84,7 +84,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
             confirm(s.force, &format!("Really delete resource group '{group}'?"))?;
             let api = s.api().await?;
             s.out.progress(format!("Deleting resource group {group}"));
-            let found = find(&api, &group, false).await?;
+            let found = find(&api, &group).await?;
             api.send(Call::delete(path(&found))).await?;
             s.out.ok();
             Ok(())
@@ -101,12 +101,12 @@ pub async fn all(api: &Api) -> Result<Vec<Value>> {
     api.list(Call::get("/v2/resource_groups").query("account_id", api.account()?), "resources").await
 }
 
-/// A group by id or name. `fold`: published scripts write `default` for `Default`.
-pub async fn find(api: &Api, wanted: &str, fold: bool) -> Result<Value> {
+/// A group by id or name. Names are unique whatever their case: published scripts write `default` for `Default`.
+pub async fn find(api: &Api, wanted: &str) -> Result<Value> {
     let all = all(api).await?;
     let mut found = select::named(&all, "id", wanted, false);
     if found.is_empty() {
-        found = select::named(&all, "name", wanted, fold);
+        found = select::named(&all, "name", wanted, true);
     }
     select::one(api, "resource group", wanted, found, Several::Fail)
 }

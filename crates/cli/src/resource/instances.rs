@@ -241,7 +241,7 @@ async fn list(s: &mut Session, args: List) -> Result<()> {
     let api = s.api().await?;
     s.out.progress("Retrieving service instances");
     let group = match &args.group {
-        Some(wanted) => cell(&groups::find(&api, wanted, true).await?, "id"),
+        Some(wanted) => cell(&groups::find(&api, wanted).await?, "id"),
         None if args.all_resource_groups => String::new(),
         None => s.state.config.resource_group.guid.clone(),
     };
@@ -270,7 +270,7 @@ async fn show(s: &mut Session, args: Show) -> Result<()> {
     let api = s.api().await?;
     s.out.progress(format!("Retrieving service instance {}", args.instance));
     let group = match &args.group {
-        Some(wanted) => Some(cell(&groups::find(&api, wanted, true).await?, "id")),
+        Some(wanted) => Some(cell(&groups::find(&api, wanted).await?, "id")),
         None => None,
     };
     let fits = |i: &Value| {
@@ -342,7 +342,7 @@ async fn create(s: &mut Session, args: Create) -> Result<()> {
     let api = s.api().await?;
     s.out.progress(format!("Creating service instance {}", args.name));
     let group = match &args.group {
-        Some(wanted) => cell(&groups::find(&api, wanted, true).await?, "id"),
+        Some(wanted) => cell(&groups::find(&api, wanted).await?, "id"),
         None if !s.state.config.resource_group.guid.is_empty() => s.state.config.resource_group.guid.clone(),
         None => cell(&groups::default(&api).await?, "id"),
     };

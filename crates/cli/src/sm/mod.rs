@@ -163,6 +163,18 @@ fn details(s: &Session, value: &Value) -> Result<()> {
     s.out.object(value, &rows_of(value))
 }
 
+/// Fields that hold what a secret is there for.
+const PAYLOAD: &[&str] = &["payload", "password", "data", "api_key", "private_key", "credentials", "credentials_content"];
+
+/// Shows what was made. People who have just handed a payload over need not see it on their screen; programs get all.
+fn made(s: &Session, value: &Value) -> Result<()> {
+    let rows: Vec<(&str, String)> = rows_of(value)
+        .into_iter()
+        .map(|(k, v)| if PAYLOAD.contains(&k) { (k, "(not shown here)".to_owned()) } else { (k, v) })
+        .collect();
+    s.out.object(value, &rows)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]

@@ -103,7 +103,7 @@ pub async fn run(s: &mut Session, place: &Place, command: Command) -> Result<()>
             let i = Instance::open(s, place).await?;
             s.out.progress(format!("Creating secret {}", cell(&body, "name")));
             let made = i.post("secrets", body).await?;
-            details(s, &made)
+            super::made(s, &made)
         }
         Command::Secrets(args) => list(s, place, args).await,
         Command::Secret(one) => {

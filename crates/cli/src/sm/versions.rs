@@ -79,7 +79,7 @@ pub async fn run(s: &mut Session, place: &Place, command: Command) -> Result<()>
             let i = Instance::open(s, place).await?;
             s.out.progress(format!("Creating a version of secret {}", secret.secret_id));
             let made = i.post(&format!("secrets/{}/versions", segment(&secret.secret_id)), body).await?;
-            details(s, &made)
+            super::made(s, &made)
         }
         Command::SecretVersions(secret) => {
             let i = Instance::open(s, place).await?;
