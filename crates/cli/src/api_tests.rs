@@ -49,7 +49,10 @@ async fn busy_servers_are_asked_again_up_to_three_times() {
 async fn a_write_that_may_have_happened_is_not_repeated() {
     let broken = answer("500 Internal Server Error", "retry-after: 0\r\n", &json!({"message": "broken"}));
     let (api, asked) = scripted(vec![broken.clone()]).await;
-    assert_eq!(api.send(Call::post("/v1/x").json(json!({}))).await.unwrap_err().text(), "broken\nHTTP status: 500");
+    assert_eq!(
+        api.send(Call::post("/v1/x").json(json!({}))).await.unwrap_err().text(),
+        "broken\nHTTP status: 500"
+    );
     assert_eq!(asked.lock().unwrap().len(), 1);
     let (api, asked) = scripted(vec![broken]).await;
     assert!(api.send(Call::get("/v1/x")).await.is_err());
@@ -99,8 +102,14 @@ async fn versions_and_bodies_go_as_they_were_given() {
     let reply = api.send(Call::patch("/v1/x").if_match("1-a").merge(json!({"a": null}))).await.unwrap();
     assert_eq!(reply.etag, "2-b");
     let request = asked.lock().unwrap().remove(0).to_lowercase();
-    assert!(request.contains("if-match: 1-a\r\n") && request.contains("application/merge-patch+json"), "{request}");
-    assert!(request.contains("authorization: bearer tok\r\n") && request.ends_with(r#"{"a":null}"#), "{request}");
+    assert!(
+        request.contains("if-match: 1-a\r\n") && request.contains("application/merge-patch+json"),
+        "{request}"
+    );
+    assert!(
+        request.contains("authorization: bearer tok\r\n") && request.ends_with(r#"{"a":null}"#),
+        "{request}"
+    );
 }
 
 #[test]

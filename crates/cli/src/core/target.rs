@@ -87,7 +87,10 @@ pub fn show(s: &Session) -> Result<()> {
         ("Region", or_hint(config.region.clone(), "target -r REGION")),
         ("User", claims.user.clone()),
         ("Trusted profile", if claims.profile { claims.iam_id.clone() } else { String::new() }),
-        (if claims.behind.starts_with("crn-") { "Compute resource" } else { "Behind it" }, claims.behind.clone()),
+        (
+            if claims.behind.starts_with("crn-") { "Compute resource" } else { "Behind it" },
+            claims.behind.clone(),
+        ),
         ("Account", or_hint(named(&config.account), "target -c ACCOUNT")),
         ("Resource group", or_hint(named(&config.resource_group), "target -g GROUP")),
     ];

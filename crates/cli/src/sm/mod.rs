@@ -164,7 +164,8 @@ fn details(s: &Session, value: &Value) -> Result<()> {
 }
 
 /// Fields that hold what a secret is there for.
-const PAYLOAD: &[&str] = &["payload", "password", "data", "api_key", "private_key", "credentials", "credentials_content"];
+const PAYLOAD: &[&str] =
+    &["payload", "password", "data", "api_key", "private_key", "credentials", "credentials_content"];
 
 /// Shows what was made. People who have just handed a payload over need not see it on their screen; programs get all.
 fn made(s: &Session, value: &Value) -> Result<()> {
