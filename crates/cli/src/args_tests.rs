@@ -102,6 +102,12 @@ fn lines_of_published_documents_are_understood() {
         ("avouch audit list --limit 5", "limit: 5"),
         ("avouch audit --limit 5", "limit: 5"),
         ("avouch v", "Version"),
+        // Keys and payloads are of any letters.
+        ("avouch login --apikey -begins-with-a-dash -r us-south", r#"apikey: Some("-begins-with-a-dash")"#),
+        (
+            "avouch sm secret-create --secret-type arbitrary --secret-name nn --arbitrary-payload --x",
+            r#"Some("--x")"#,
+        ),
     ] {
         let got = parsed(line);
         assert!(got.contains(wanted), "{line}\n{got}");

@@ -253,7 +253,7 @@ fn traces_hold_no_secret() {
     admin.run(&format!("login -a {} --apikey {}", world.url, world.key)).ok();
     admin.run("resource service-instance-create i secrets-manager trial us-south").ok();
     let secret =
-        admin.json("sm secret-create --secret-type arbitrary --secret-name n --arbitrary-payload TOPSECRET");
+        admin.json("sm secret-create --secret-type arbitrary --secret-name nn --arbitrary-payload TOPSECRET");
     admin.run(&format!("sm secret --id {}", text(&secret, "/id"))).ok();
     let key = admin.json("iam api-key-create mine");
     let bearer = admin.json("iam bearer-token");

@@ -65,20 +65,19 @@ impl World {
         let mut server = Command::new(PROGRAM)
             .args([OsStr::new("server"), OsStr::new("--data"), data.as_os_str()])
             .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        let listens = lines.any(|l| l.unwrap().contains("listens on"));
-        if !listens {
-            let mut said = String::new();
-            server.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-            panic!("the server did not start: {said}");
-        }
-        let said = BufReader::new(server.stderr.take().unwrap());
-        std::thread::spawn(move || said.lines().for_each(drop));
+        let mut said = String::new();
+        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+        let listens = lines.any(|line| {
+            let line = line.unwrap();
+            said.push_str(&line);
+            line.contains("listens on")
+        });
+        assert!(listens, "the server did not start: {said}");
         std::thread::spawn(move || lines.for_each(drop));
         let env = std::fs::read_to_string(data.join("bootstrap.env")).unwrap();
         let value = |name: &str| {

@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(short = 'p', value_name = "PASSWORD")]
     password: Option<String>,
     /// API key or @file; also IBMCLOUD_API_KEY
-    #[arg(long, value_name = "KEY|@FILE", conflicts_with_all = ["cr_token", "vpc_cri", "profile"])]
+    #[arg(long, value_name = "KEY|@FILE", allow_hyphen_values = true, conflicts_with_all = ["cr_token", "vpc_cri", "profile"])]
     apikey: Option<String>,
     /// Compute resource token or @file; also IBMCLOUD_CR_TOKEN
     #[arg(long, value_name = "TOKEN|@FILE", conflicts_with = "vpc_cri")]

@@ -141,7 +141,7 @@ pub struct New {
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
     /// A value of one's own choice: text or @file
-    #[arg(long, value_name = "VALUE|@FILE")]
+    #[arg(long, value_name = "VALUE|@FILE", allow_hyphen_values = true)]
     api_key_value: Option<String>,
 }
 

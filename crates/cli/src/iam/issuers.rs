@@ -24,7 +24,7 @@ pub struct Keys {
     #[arg(long, value_name = "URL")]
     pub discovery_url: Option<String>,
     /// Certificates that the address is checked against: PEM as @file
-    #[arg(long, value_name = "@FILE|PEM")]
+    #[arg(long, value_name = "@FILE|PEM", allow_hyphen_values = true)]
     pub ca: Option<String>,
     /// Audience that tokens must have
     #[arg(long = "audience", value_name = "AUDIENCE", value_delimiter = ',')]

@@ -36,7 +36,7 @@ pub struct New {
     #[arg(long, value_name = "JSON|@FILE")]
     secret_rotation: Option<String>,
     /// User name (username_password)
-    #[arg(long, value_name = "TEXT|@FILE")]
+    #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
     username_password_username: Option<String>,
     /// How passwords are made (username_password)
     #[arg(long, value_name = "JSON|@FILE")]
@@ -91,21 +91,21 @@ pub struct New {
 #[derive(Debug, Default, Args)]
 pub struct Payload {
     /// Text, or @file whose content is taken as it is (arbitrary)
-    #[arg(long, value_name = "TEXT|@FILE")]
+    #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
     arbitrary_payload: Option<String>,
     /// Password; left out, the server makes one (username_password)
-    #[arg(long, value_name = "TEXT|@FILE")]
+    #[arg(long, value_name = "TEXT|@FILE", allow_hyphen_values = true)]
     username_password_password: Option<String>,
     /// Object (kv)
     #[arg(long, value_name = "JSON|@FILE")]
     kv_data: Option<String>,
-    #[arg(long, value_name = "PEM|@FILE")]
+    #[arg(long, value_name = "PEM|@FILE", allow_hyphen_values = true)]
     imported_cert_certificate: Option<String>,
-    #[arg(long, value_name = "PEM|@FILE")]
+    #[arg(long, value_name = "PEM|@FILE", allow_hyphen_values = true)]
     imported_cert_intermediate: Option<String>,
-    #[arg(long, value_name = "PEM|@FILE")]
+    #[arg(long, value_name = "PEM|@FILE", allow_hyphen_values = true)]
     imported_cert_private_key: Option<String>,
-    #[arg(long, value_name = "PEM|@FILE")]
+    #[arg(long, value_name = "PEM|@FILE", allow_hyphen_values = true)]
     private_cert_csr: Option<String>,
 }
 
