@@ -65,6 +65,13 @@ pub struct Entry {
     pub registrations: Vec<Arc<Loaded>>,
 }
 
+impl Entry {
+    /// Whether any registration knows this key id, in whatever state.
+    pub fn has_key(&self, issuer: &str, kid: &str) -> bool {
+        self.registrations.iter().any(|l| l.keys.iter().any(|k| k.issuer == issuer && k.kid == kid))
+    }
+}
+
 /// Issuers in memory.
 pub struct Registry {
     entries: moka::sync::Cache<String, Arc<Entry>>,
