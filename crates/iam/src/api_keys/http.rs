@@ -94,9 +94,9 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let account = account_of(&ctx, body.account_id)?;
     let lock = service_ids::http::flag(&request, "entity-lock")?;
     let disable = service_ids::http::flag(&request, "entity-disable")?;
-    let permit = may_create(&ctx, &account, &owner).await?;
     let mut prepared = prepare(&ctx, &account, &owner, body.key, lock)?;
     prepared.key.disabled = disable;
+    let permit = may_create(&ctx, &account, &owner).await?;
     let limit = ctx.app().config.limits.api_keys_per_identity;
     let author = Author::of(&ctx)?;
     let key = prepared.key.clone();

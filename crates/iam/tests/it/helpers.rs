@@ -55,7 +55,8 @@ pub async fn grant(t: &TestApp, iam_id: &str, role: &str, more: &[(&str, &str)])
     let attribute = |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
     let mut attributes = vec![attribute("accountId", t.account()), attribute("serviceName", "iam-identity")];
     attributes.extend(more.iter().map(|(k, v)| attribute(k, v)));
-    t.grant(&admin, iam_id, &format!("crn:v1:bluemix:public:iam::::role:{role}"), Value::Array(attributes)).await;
+    t.grant(&admin, iam_id, &format!("crn:v1:bluemix:public:iam::::role:{role}"), Value::Array(attributes))
+        .await;
 }
 
 /// Newest event of this action.
