@@ -15,6 +15,8 @@ use crate::versions::{self, Payload, Version};
 
 /// Secrets handled in one round.
 const ROUND: i64 = 100;
+/// Audit action of a rotation.
+const ROTATE: &str = "secrets-manager.secret-version.create";
 
 /// Erases the payloads of secrets whose time is over and that nobody locks.
 ///
@@ -49,34 +51,76 @@ pub async fn expire(app: &Arc<App>) -> Result<()> {
 pub async fn rotate(app: &Arc<App>) -> Result<()> {
     let now = app.clock.now();
     for (instance, id) in app.store.read(move |tx| secrets::sql::due(tx, now, ROUND)).await? {
-        let (i, s) = (instance.clone(), id.clone());
-        let found = app
-            .store
-            .read(move |tx| {
-                let Some(c) = secrets::counted(tx, &i, &s)? else { return Ok::<_, avouch_gate::Error>(None) };
-                Ok(versions::sql::by_alias(tx, &i, &s, "current")?.map(|v| (c, v)))
-            })
-            .await?;
-        let Some((c, current)) = found else { continue };
-        let Some(Payload::Login(user, _)) = current.open(app, &instance)? else { continue };
-        let password = c.secret.body.password_policy.unwrap_or_default().generate(app.rng.as_ref());
-        let new = Version {
-            id: avouch_crypto::rng::uuid_v4(app.rng.as_ref()).to_string(),
-            secret: id,
-            n: 0,
-            alias: "current".into(),
-            sealed: None,
-            metadata: serde_json::Map::new(),
-            auto_rotated: true,
-            expires_at: c.secret.expires_at,
-            created_at: now,
-            created_by: "avouch".into(),
-        }
-        .sealed(app, &instance, &Payload::Login(user, password))?;
+        // One secret that cannot be rotated must not hold the others back.
+        let failed = match rotate_secret(app, &instance, &id, now).await {
+            Ok(true) => continue,
+            Ok(false) => false,
+            Err(e) => {
+                tracing::warn!(
+                    instance,
+                    secret = id,
+                    cause = e.cause_text().unwrap_or(e.message()),
+                    "rotation failed"
+                );
+                true
+            }
+        };
         let shared = app.clone();
-        app.store.write(move |tx| rotate_one(&shared, tx, &instance, new.clone(), now)).await?;
+        app.store.write(move |tx| postpone(&shared, tx, &instance, &id, (failed, now))).await?;
     }
     Ok(())
+}
+
+/// `false`: there is nothing to rotate, now or at all.
+async fn rotate_secret(app: &Arc<App>, instance: &str, id: &str, now: Timestamp) -> Result<bool> {
+    let (shared, i, s) = (app.clone(), instance.to_owned(), id.to_owned());
+    let found = app
+        .store
+        .read(move |tx| {
+            // Nobody can read the secrets of an instance that is pending reclamation.
+            let usable = shared.links.instances.instance(tx, &i)?.is_some_and(|info| info.active);
+            let Some(c) = secrets::counted(tx, &i, &s)?.filter(|_| usable) else {
+                return Ok::<_, avouch_gate::Error>(None);
+            };
+            Ok(versions::sql::by_alias(tx, &i, &s, "current")?.map(|v| (c, v)))
+        })
+        .await?;
+    let Some((c, current)) = found else { return Ok(false) };
+    let Some(Payload::Login(user, _)) = current.open(app, instance)? else { return Ok(false) };
+    let password = c.secret.body.password_policy.unwrap_or_default().generate(app.rng.as_ref());
+    let new = Version {
+        id: avouch_crypto::rng::uuid_v4(app.rng.as_ref()).to_string(),
+        secret: id.to_owned(),
+        n: 0,
+        alias: "current".into(),
+        sealed: None,
+        metadata: serde_json::Map::new(),
+        auto_rotated: true,
+        expires_at: c.secret.expires_at,
+        created_at: now,
+        created_by: "avouch".into(),
+    }
+    .sealed(app, instance, &Payload::Login(user, password))?;
+    let (shared, instance) = (app.clone(), instance.to_owned());
+    app.store.write(move |tx| rotate_one(&shared, tx, &instance, new.clone(), now)).await?;
+    Ok(true)
+}
+
+/// Tries again tomorrow; a failure is told.
+fn postpone(
+    app: &Arc<App>,
+    tx: &mut Tx<'_>,
+    instance: &str,
+    id: &str,
+    (failed, now): (bool, Timestamp),
+) -> Result<()> {
+    let Some(mut secret) = secrets::sql::get(tx, instance, id)? else { return Ok(()) };
+    if secret.next_rotation_at.is_none_or(|at| at > now) {
+        return Ok(());
+    }
+    secret.next_rotation_at = Some(now.plus_secs(86_400));
+    secrets::sql::put(tx, instance, &secret)?;
+    if failed { tell(app, tx, instance, &secret, (ROTATE, 500, now)) } else { Ok(()) }
 }
 
 fn rotate_one(
@@ -93,7 +137,6 @@ fn rotate_one(
     if secret.next_rotation_at.is_none_or(|at| at > now) || secret.expired(now, locks) {
         return Ok(());
     }
-    const ACTION: &str = "secrets-manager.secret-version.create";
     let blocked = match versions::sql::by_alias(tx, instance, &secret.id, "previous")? {
         Some(previous) => crate::locks::sql::any(tx, instance, &secret.id, &previous.id)?,
         None => false,
@@ -101,7 +144,7 @@ fn rotate_one(
     if blocked {
         secret.next_rotation_at = Some(now.plus_secs(86_400));
         secrets::sql::put(tx, instance, &secret)?;
-        return tell(app, tx, instance, &secret, (ACTION, 412, now));
+        return tell(app, tx, instance, &secret, (ROTATE, 412, now));
     }
     new.n = secret.versions_total + 1;
     versions::rotate(tx, instance, &new)?;
@@ -109,7 +152,7 @@ fn rotate_one(
     secret.updated_at = now;
     secret.next_rotation_at = secret.rotation().next(now);
     secrets::sql::put(tx, instance, &secret)?;
-    tell(app, tx, instance, &secret, (ACTION, 201, now))
+    tell(app, tx, instance, &secret, (ROTATE, 201, now))
 }
 
 fn tell(
@@ -127,9 +170,11 @@ fn tell(
     target.log_source = info.crn.to_string();
     let mut details = Details { status, ..Details::default() };
     details.request("secret_type", secret.kind.as_str()).request("secret_group_id", secret.group.as_str());
-    if status == 412 {
-        details.failure = Some("The previous version is locked.".into());
-    }
+    details.failure = match status {
+        412 => Some("The previous version is locked.".into()),
+        500 => Some("The secret could not be rotated.".into()),
+        _ => None,
+    };
     let permit = Permit::system("secrets", action, target);
     audit::sql::insert(tx, &background_event(app, now, "Secrets Manager", &permit, details))
 }

@@ -83,7 +83,8 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         let (instance, wanted) = (scope.id().to_owned(), group.clone());
         let exists = ctx.read(move |tx| crate::groups::sql::get(tx, &instance, &wanted)).await?.is_some();
         if !exists {
-            return Err(crate::errors::no_secret().field("secret_group_id"));
+            // The same answer as for a group that the caller may not see.
+            return Err(crate::errors::no_secret());
         }
     }
     let permit = scope.authorize(&ctx, "secrets-manager.secret.create", &target, &group).await?;

@@ -104,15 +104,16 @@ pub fn any_in_group(tx: &mut Tx<'_>, instance: &str, group: &str) -> Result<bool
     Ok(row.is_some())
 }
 
-/// `(instance, id)` of secrets whose time is over and whose payload is still there.
+/// `(instance, id)` of secrets whose time is over, whose payload is still there and that nobody locks.
 ///
 /// # Errors
 /// Those of the store.
 pub fn expired(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<(String, String)>> {
     pairs(
         tx,
-        "select instance, id from sm_secrets where expires_at is not null and expires_at <= $1 and state <> 5 \
-         order by expires_at limit $2",
+        "select s.instance, s.id from sm_secrets s where s.expires_at is not null and s.expires_at <= $1 and s.state <> 5 \
+         and not exists (select 1 from sm_locks l where l.instance = s.instance and l.secret_id = s.id) \
+         order by s.expires_at limit $2",
         now,
         limit,
     )

@@ -5,4 +5,5 @@ mod canary;
 mod catalogue;
 mod explain;
 mod matrix;
+mod secrets;
 mod world;
