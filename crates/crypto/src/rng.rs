@@ -46,6 +46,13 @@ pub fn uuid_v4(rng: &dyn Random) -> Uuid {
     uuid::Builder::from_random_bytes(bytes).into_uuid()
 }
 
+/// A UUID, version 7, of this time (epoch milliseconds): such ids sort by their time.
+pub fn uuid_v7(rng: &dyn Random, millis: i64) -> Uuid {
+    let mut random = [0u8; 10];
+    rng.fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(u64::try_from(millis).unwrap_or(0), &random).into_uuid()
+}
+
 /// `n_bytes` random bytes in lower-case hexadecimal: twice as many characters.
 pub fn hex(rng: &dyn Random, n_bytes: usize) -> String {
     let mut bytes = Zeroizing::new(vec![0u8; n_bytes]);

@@ -424,13 +424,13 @@ impl Ctx {
         &self,
         permit: &Permit,
         f: impl FnOnce(&mut Details),
-        rider: Option<Rider>,
+        riders: Vec<Rider>,
     ) -> Result<()> {
         let mut details = self.0.trail.lock().details.clone();
         f(&mut details);
         let mut ids = EventIds::draw(self).iter();
         let event = self.event(ids.next(), permit, details);
-        self.0.app.audit.durable(event, rider).await?;
+        self.0.app.audit.durable(event, riders).await?;
         self.0.trail.lock().recorded = true;
         Ok(())
     }
@@ -442,7 +442,7 @@ impl Ctx {
     pub async fn record(&self, permit: &Permit, details: Details) -> Result<()> {
         let mut ids = EventIds::draw(self).iter();
         let event = self.event(ids.next(), permit, details);
-        self.0.app.audit.durable(event, None).await?;
+        self.0.app.audit.durable(event, Vec::new()).await?;
         self.0.trail.lock().recorded = true;
         Ok(())
     }
@@ -519,7 +519,11 @@ impl Ctx {
         let mut ids = EventIds::draw(self).iter();
         let event = self.event(ids.next(), &permit, details);
         let wait = status >= 400 && (endpoint.effect != Effect::Read || matches!(status, 401 | 403));
-        if wait { self.0.app.audit.durable(event, None).await } else { self.0.app.audit.soon(event).await }
+        if wait {
+            self.0.app.audit.durable(event, Vec::new()).await
+        } else {
+            self.0.app.audit.soon(event).await
+        }
     }
 }
 
@@ -590,10 +594,7 @@ impl EventIds {
     }
 
     fn at(app: &App, now: Timestamp) -> Self {
-        let mut random = [0u8; 10];
-        app.rng.fill(&mut random);
-        let millis = u64::try_from(now.millis()).unwrap_or(0);
-        Self { base: uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid() }
+        Self { base: rng::uuid_v7(app.rng.as_ref(), now.millis()) }
     }
 
     fn iter(&self) -> EventIdIter {

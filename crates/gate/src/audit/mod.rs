@@ -9,7 +9,10 @@ pub mod writer;
 
 use avouch_wire::ids::AccountId;
 use avouch_wire::time::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
 
 pub use severity::Severity;
 
@@ -116,99 +119,168 @@ impl Event {
     }
 
     /// The stored body: one JSON object, with members in a fixed order.
-    pub fn body(&self) -> String {
-        let mut body = self.compose(&self.request, &self.response);
-        if body.len() > EVENT_CAP {
-            let mut note = Map::new();
-            note.insert("note".into(), json!("left out for size"));
-            body = self.compose(&note, &note);
+    ///
+    /// # Errors
+    /// None that the types of an event allow.
+    pub fn body(&self) -> Result<String> {
+        let body = self.compose(&self.request, &self.response)?;
+        if body.len() <= EVENT_CAP {
+            return Ok(body);
         }
-        body
+        let mut note = Map::new();
+        note.insert("note".into(), json!("left out for size"));
+        self.compose(&note, &note)
     }
 
-    fn compose(&self, request: &Map<String, Value>, response: &Map<String, Value>) -> String {
+    fn compose(&self, request: &Map<String, Value>, response: &Map<String, Value>) -> Result<String> {
         let failed = self.status >= 400;
         let mut parts = self.action.split('.');
         let verb = parts.next_back().unwrap_or_default();
         let object = parts.next_back().unwrap_or_default();
-        let mut message = format!("{}: {verb} {object} {}", self.service_display, clip(&self.target.name));
+        let name = clip(&self.target.name);
+        let mut message = format!("{}: {verb} {object} {name}", self.service_display);
         if let Some(warning) = &self.warning {
             message.push_str(": ");
-            message.push_str(&clip(warning));
+            message.push_str(clip(warning));
         }
         if failed {
             message.push_str(" -failure");
         }
-        let mut initiator = Map::new();
-        initiator.insert("id".into(), json!(self.initiator.id));
-        initiator.insert("name".into(), json!(clip(&self.initiator.name)));
-        if let Some(id) = &self.initiator.authn_id {
-            initiator.insert("authnId".into(), json!(id));
-        }
-        if let Some(name) = &self.initiator.authn_name {
-            initiator.insert("authnName".into(), json!(clip(name)));
-        }
-        initiator.insert("typeURI".into(), json!(self.initiator.type_uri));
-        initiator.insert("credential".into(), json!({"type": self.initiator.credential}));
-        let address_type = if self.initiator.address.contains(':') { "IPv6" } else { "IPv4" };
-        initiator.insert(
-            "host".into(),
-            json!({
-                "address": self.initiator.address,
-                "addressType": address_type,
-                "agent": clip(&self.initiator.agent),
-            }),
-        );
-        let mut target = Map::new();
-        target.insert("id".into(), json!(self.target.id));
-        target.insert("name".into(), json!(clip(&self.target.name)));
-        target.insert("typeURI".into(), json!(self.target.type_uri));
-        if let Some(group) = &self.target.resource_group {
-            target.insert("resourceGroupId".into(), json!(group));
-        }
-        let mut reason = Map::new();
-        reason.insert("reasonCode".into(), json!(self.status));
-        reason.insert("reasonType".into(), json!(reason_type(self.status)));
-        if failed {
-            reason.insert(
-                "reasonForFailure".into(),
-                json!(self.failure.as_deref().map(clip).unwrap_or_default()),
-            );
-        }
-        let mut body = Map::new();
-        body.insert("eventTime".into(), json!(self.time.event()));
-        body.insert("id".into(), json!(self.id));
-        body.insert("action".into(), json!(self.action));
-        body.insert("outcome".into(), json!(self.outcome()));
-        body.insert("message".into(), json!(message));
-        body.insert("severity".into(), json!(self.severity().as_str()));
-        body.insert("initiator".into(), Value::Object(initiator));
-        body.insert("target".into(), Value::Object(target));
-        body.insert("reason".into(), Value::Object(reason));
-        body.insert("observer".into(), json!({"name": "ActivityTracker"}));
-        body.insert("dataEvent".into(), json!(self.data_event));
-        body.insert("correlationId".into(), json!(self.correlation_id));
-        body.insert("logSourceCRN".into(), json!(self.log_source));
-        body.insert("saveServiceCopy".into(), json!(true));
-        if !request.is_empty() {
-            body.insert("requestData".into(), Value::Object(request.clone()));
-        }
-        if !response.is_empty() {
-            body.insert("responseData".into(), Value::Object(response.clone()));
-        }
-        let mut ours = Map::new();
-        ours.insert("node".into(), json!(self.node));
-        if !self.decision.is_empty() {
-            ours.insert("decision".into(), Value::Object(self.decision.clone()));
-        }
-        body.insert("avouch".into(), Value::Object(ours));
-        Value::Object(body).to_string()
+        let who = &self.initiator;
+        let body = Body {
+            event_time: self.time.event(),
+            id: &self.id,
+            action: &self.action,
+            outcome: self.outcome(),
+            message,
+            severity: self.severity().as_str(),
+            initiator: InitiatorBody {
+                id: &who.id,
+                name: clip(&who.name),
+                authn_id: who.authn_id.as_deref(),
+                authn_name: who.authn_name.as_deref().map(clip),
+                type_uri: &who.type_uri,
+                credential: CredentialBody { kind: &who.credential },
+                host: HostBody {
+                    address: &who.address,
+                    address_type: if who.address.contains(':') { "IPv6" } else { "IPv4" },
+                    agent: clip(&who.agent),
+                },
+            },
+            target: TargetBody {
+                id: &self.target.id,
+                name,
+                type_uri: &self.target.type_uri,
+                resource_group_id: self.target.resource_group.as_deref(),
+            },
+            reason: ReasonBody {
+                reason_code: self.status,
+                reason_type: reason_type(self.status),
+                reason_for_failure: failed.then(|| self.failure.as_deref().map(clip).unwrap_or_default()),
+            },
+            observer: ObserverBody { name: "ActivityTracker" },
+            data_event: self.data_event,
+            correlation_id: &self.correlation_id,
+            log_source: &self.log_source,
+            save_service_copy: true,
+            request_data: request,
+            response_data: response,
+            avouch: OursBody { node: &self.node, decision: &self.decision },
+        };
+        serde_json::to_string(&body).map_err(Error::internal)
     }
 }
 
+/// The published body, in the order of its members.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    event_time: String,
+    id: &'a str,
+    action: &'a str,
+    outcome: &'static str,
+    message: String,
+    severity: &'static str,
+    initiator: InitiatorBody<'a>,
+    target: TargetBody<'a>,
+    reason: ReasonBody<'a>,
+    observer: ObserverBody,
+    data_event: bool,
+    correlation_id: &'a str,
+    #[serde(rename = "logSourceCRN")]
+    log_source: &'a str,
+    save_service_copy: bool,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    request_data: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    response_data: &'a Map<String, Value>,
+    avouch: OursBody<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InitiatorBody<'a> {
+    id: &'a str,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authn_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authn_name: Option<&'a str>,
+    #[serde(rename = "typeURI")]
+    type_uri: &'a str,
+    credential: CredentialBody<'a>,
+    host: HostBody<'a>,
+}
+
+#[derive(Serialize)]
+struct CredentialBody<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HostBody<'a> {
+    address: &'a str,
+    address_type: &'static str,
+    agent: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TargetBody<'a> {
+    id: &'a str,
+    name: &'a str,
+    #[serde(rename = "typeURI")]
+    type_uri: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_group_id: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReasonBody<'a> {
+    reason_code: u16,
+    reason_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason_for_failure: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ObserverBody {
+    name: &'static str,
+}
+
+#[derive(Serialize)]
+struct OursBody<'a> {
+    node: &'a str,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    decision: &'a Map<String, Value>,
+}
+
 /// Caps a text that came from a request; JSON escapes control characters.
-pub fn clip(text: &str) -> String {
-    text.chars().take(TEXT_CAP).collect()
+pub fn clip(text: &str) -> &str {
+    text.char_indices().nth(TEXT_CAP).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
 }
 
 /// CRN of the service as an emitter in `location` (`global` for IAM and the resource controller).

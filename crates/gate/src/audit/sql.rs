@@ -5,15 +5,17 @@ use avouch_store::{Row, Tx, Value, params};
 use super::Event;
 use crate::error::Result;
 
-/// Writes one event.
+/// An event as the values of its row: made by who has the event, so that the one thread that writes only writes.
+#[derive(Debug)]
+pub struct Prepared(Vec<Value>);
+
+/// The row of `event`.
 ///
 /// # Errors
-/// Those of the store.
-pub fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
-    tx.execute(
-        "insert into audit_events (id, account_id, time, service, action, outcome, severity, initiator_id, authn_id, \
-         target_id, correlation_id, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-        &params![
+/// Those of [`Event::body`].
+pub fn prepare(event: &Event) -> Result<Prepared> {
+    Ok(Prepared(
+        params![
             event.id.clone(),
             event.account.clone(),
             event.time.millis(),
@@ -25,8 +27,29 @@ pub fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
             event.initiator.authn_id.clone().unwrap_or_default(),
             event.target.id.clone(),
             event.correlation_id.clone(),
-            event.body()
-        ],
+            event.body()?
+        ]
+        .into(),
+    ))
+}
+
+/// Writes one event.
+///
+/// # Errors
+/// Those of the store.
+pub fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
+    put(tx, &prepare(event)?)
+}
+
+/// Writes a prepared event.
+///
+/// # Errors
+/// Those of the store.
+pub fn put(tx: &mut Tx<'_>, Prepared(row): &Prepared) -> Result<()> {
+    tx.execute(
+        "insert into audit_events (id, account_id, time, service, action, outcome, severity, initiator_id, authn_id, \
+         target_id, correlation_id, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        row,
     )?;
     Ok(())
 }

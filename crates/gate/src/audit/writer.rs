@@ -3,24 +3,49 @@
 //! Waiting requests share one commit. The queue is bounded and has a deadline: what cannot be recorded in time is
 //! answered with 503, never without its event.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use avouch_store::Store;
+use avouch_store::{Store, Tx};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Event, sql};
+use super::Event;
+use super::sql::{self, Prepared};
 use crate::error::{Error, Result};
 
 const QUEUE: usize = 8192;
 const BATCH: usize = 256;
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// A change that rides along with the events of a batch (read marks and counters).
-pub type Rider = Box<dyn Fn(&mut avouch_store::Tx<'_>) -> Result<()> + Send + Sync>;
+/// Writes a mark, told how many there were.
+type Apply = dyn Fn(&mut Tx<'_>, i64) -> Result<()> + Send + Sync;
+
+/// A mark of use (read marks, counters) that rides along with the events of a batch: marks of one object are one
+/// change, however many requests of the batch left one.
+pub struct Rider {
+    /// Kind and id of the object.
+    key: String,
+    apply: Box<Apply>,
+}
+
+impl Rider {
+    /// A mark on the object `key` names; `apply` writes it, told how many there were. It may run twice.
+    pub fn new(key: String, apply: impl Fn(&mut Tx<'_>, i64) -> Result<()> + Send + Sync + 'static) -> Self {
+        Self { key, apply: Box::new(apply) }
+    }
+
+    /// Writes the mark of this one request, in a change of its own.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn alone(&self, tx: &mut Tx<'_>) -> Result<()> {
+        (self.apply)(tx, 1)
+    }
+}
 
 struct Job {
-    event: Option<Event>,
-    rider: Option<Rider>,
+    event: Option<Prepared>,
+    riders: Vec<Rider>,
     done: Option<oneshot::Sender<bool>>,
 }
 
@@ -38,20 +63,23 @@ impl AuditWriter {
             let mut batch = Vec::with_capacity(BATCH);
             while jobs.recv_many(&mut batch, BATCH).await > 0 {
                 let mut events = Vec::with_capacity(batch.len());
-                let mut riders = Vec::new();
+                let mut riders: HashMap<String, (Rider, i64)> = HashMap::new();
                 let mut done = Vec::new();
                 for job in batch.drain(..) {
                     events.extend(job.event);
-                    riders.extend(job.rider);
+                    for rider in job.riders {
+                        let times = riders.get(&rider.key).map_or(0, |(_, times)| *times);
+                        riders.insert(rider.key.clone(), (rider, times + 1));
+                    }
                     done.extend(job.done);
                 }
                 let result: Result<()> = store
                     .write(move |tx| {
                         for event in &events {
-                            sql::insert(tx, event)?;
+                            sql::put(tx, event)?;
                         }
-                        for rider in &riders {
-                            rider(tx)?;
+                        for (rider, times) in riders.values() {
+                            (rider.apply)(tx, *times)?;
                         }
                         Ok(())
                     })
@@ -74,9 +102,9 @@ impl AuditWriter {
     ///
     /// # Errors
     /// `Unavailable` when it could not be written within the deadline: the caller must not be answered as if it were.
-    pub async fn durable(&self, event: Event, rider: Option<Rider>) -> Result<()> {
+    pub async fn durable(&self, event: Event, riders: Vec<Rider>) -> Result<()> {
         let (done, written) = oneshot::channel();
-        let job = Job { event: Some(event), rider, done: Some(done) };
+        let job = Job { event: Some(sql::prepare(&event)?), riders, done: Some(done) };
         let sent = tokio::time::timeout(DEADLINE, async {
             self.queue.send(job).await.map_err(|_| ())?;
             written.await.map_err(|_| ())
@@ -93,7 +121,7 @@ impl AuditWriter {
     /// # Errors
     /// `Unavailable` when the queue stays full.
     pub async fn soon(&self, event: Event) -> Result<()> {
-        let job = Job { event: Some(event), rider: None, done: None };
+        let job = Job { event: Some(sql::prepare(&event)?), riders: Vec::new(), done: None };
         match tokio::time::timeout(DEADLINE, self.queue.send(job)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(audit_unavailable()),
@@ -106,7 +134,7 @@ impl AuditWriter {
     /// `Unavailable` after the deadline.
     pub async fn flush(&self) -> Result<()> {
         let (done, written) = oneshot::channel();
-        let job = Job { event: None, rider: None, done: Some(done) };
+        let job = Job { event: None, riders: Vec::new(), done: Some(done) };
         let sent = tokio::time::timeout(DEADLINE, async {
             self.queue.send(job).await.map_err(|_| ())?;
             written.await.map_err(|_| ())

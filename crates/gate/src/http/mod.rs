@@ -5,6 +5,7 @@ pub mod endpoint;
 pub mod request;
 pub mod response;
 
+use avouch_wire::time::Timestamp;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
@@ -101,7 +102,7 @@ where
 {
     let (head, body) = message.into_parts();
     let started = app.clock.now();
-    let transaction_id = transaction_id(app, &head.headers);
+    let transaction_id = transaction_id(app, &head.headers, started);
     let context = |path: &str| ErrorContext {
         transaction_id: transaction_id.clone(),
         path: path.to_owned(),
@@ -305,7 +306,8 @@ fn finish_ok(response: Response, asked: &HeaderMap, transaction_id: &str) -> htt
 }
 
 /// The caller's transaction id when it is harmless text, else one of ours.
-fn transaction_id(app: &App, headers: &HeaderMap) -> String {
+/// What the client sent, or a new id that sorts by time: the index of the trail then grows at its end.
+fn transaction_id(app: &App, headers: &HeaderMap, now: Timestamp) -> String {
     for name in ["transaction-id", "x-global-transaction-id", "x-correlation-id", "x-request-id"] {
         let given = headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let harmless =
@@ -314,7 +316,7 @@ fn transaction_id(app: &App, headers: &HeaderMap) -> String {
             return given.to_owned();
         }
     }
-    avouch_crypto::rng::uuid_v4(app.rng.as_ref()).simple().to_string()
+    avouch_crypto::rng::uuid_v7(app.rng.as_ref(), now.millis()).simple().to_string()
 }
 
 fn shortened(agent: Option<&HeaderValue>) -> String {

@@ -283,7 +283,7 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
                 |d| {
                     d.action(read);
                 },
-                None,
+                Vec::new(),
             )
             .await?;
             render(&key, Some(&value))

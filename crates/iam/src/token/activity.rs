@@ -15,15 +15,21 @@ pub struct Activity {
     pub authn_count: i64,
 }
 
-/// Counts one use.
+/// Counts uses, the last of them now.
 ///
 /// # Errors
 /// Those of the store.
-pub fn note(tx: &mut Tx<'_>, account: &AccountId, object: &str, node: &str, at: Timestamp) -> Result<()> {
+pub fn note(
+    tx: &mut Tx<'_>,
+    (account, object): (&AccountId, &str),
+    node: &str,
+    at: Timestamp,
+    times: i64,
+) -> Result<()> {
     tx.execute(
-        "insert into authentications (account_id, object_id, node, total, last_at) values ($1, $2, $3, 1, $4) \
-         on conflict (account_id, object_id, node) do update set total = authentications.total + 1, last_at = $4",
-        &params![account.as_str(), object, node, at.millis()],
+        "insert into authentications (account_id, object_id, node, total, last_at) values ($1, $2, $3, $5, $4) \
+         on conflict (account_id, object_id, node) do update set total = authentications.total + $5, last_at = $4",
+        &params![account.as_str(), object, node, at.millis(), times],
     )?;
     Ok(())
 }

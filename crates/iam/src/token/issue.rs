@@ -3,6 +3,7 @@
 use avouch_crypto::rng;
 use avouch_crypto::secret::SecretString;
 use avouch_gate::audit::Initiator;
+use avouch_gate::audit::writer::Rider;
 use avouch_gate::authn::Authn;
 use avouch_gate::ctx::type_uri as identity_type;
 use avouch_gate::{Ctx, Details, Error, Kind, Permit, Request, Response, Result, Target};
@@ -405,15 +406,20 @@ async fn commit(ctx: &Ctx, asked: &Asked, admitted: &Admitted, issued: &Issued) 
         details.request("client_id", client);
         details.request("grant_type", asked.grant.urn());
     };
-    let (node, now, counted) = (ctx.app().config.node.clone(), ctx.now(), admitted.counted.clone());
-    let count = move |tx: &mut avouch_store::Tx<'_>| -> Result<()> {
-        for (account, object) in &counted {
-            activity::note(tx, account, object, &node, now)?;
-        }
-        Ok(())
-    };
+    let now = ctx.now();
+    let riders: Vec<Rider> = admitted
+        .counted
+        .iter()
+        .map(|(account, object)| {
+            let (account, object) = (account.clone(), object.clone());
+            let node = ctx.app().config.node.clone();
+            Rider::new(format!("authn/{account}/{object}"), move |tx, times| {
+                activity::note(tx, (&account, &object), &node, now, times)
+            })
+        })
+        .collect();
     let Some(refresh) = &issued.refresh else {
-        ctx.disclose(&permit, fill, Some(Box::new(count))).await?;
+        ctx.disclose(&permit, fill, riders).await?;
         return Ok(());
     };
     let mut filled = Details::default();
@@ -433,7 +439,7 @@ async fn commit(ctx: &Ctx, asked: &Asked, admitted: &Admitted, issued: &Issued) 
             None => sessions::open(tx, &session, max_sessions)?,
         }
         sessions::add_token(tx, &hash, &session.id, now, until)?;
-        count(tx)
+        riders.iter().try_for_each(|rider| rider.alone(tx))
     })
     .await?;
     Ok(())

@@ -212,7 +212,7 @@ pub async fn run(app: &Arc<App>, k: &Kubernetes, r: &Registration) -> Result<boo
         let news = r.last_error.as_deref() != Some(&error.to_string());
         if (stale || error.is_refused()) && news {
             let status = if error.is_refused() { 403 } else { 503 };
-            app.audit.durable(event(status, Some(&error.to_string())), None).await?;
+            app.audit.durable(event(status, Some(&error.to_string())), Vec::new()).await?;
         }
         return Ok(false);
     }

@@ -6,6 +6,7 @@ pub mod sql;
 
 use std::sync::Arc;
 
+use avouch_gate::audit::writer::Rider;
 use avouch_gate::{App, Ctx, Effect, Endpoint, Error, Permit, Result};
 use avouch_store::Tx;
 use avouch_wire::time::Timestamp;
@@ -101,8 +102,10 @@ pub fn render(v: &Version, secret: &Secret, available: bool, read: bool) -> Map<
 pub async fn told(ctx: &Ctx, scope: &Scope, permit: &Permit, version: &Version, leaves: bool) -> Result<()> {
     let (instance, secret, id) = (scope.id().to_owned(), version.secret.clone(), version.id.clone());
     let (node, at) = (ctx.app().config.node.clone(), ctx.now());
-    let mark: Option<avouch_gate::audit::writer::Rider> = leaves.then(|| {
-        Box::new(move |tx: &mut Tx<'_>| sql::mark_read(tx, (&instance, &secret, &id), &node, at)) as _
+    let mark = leaves.then(|| {
+        Rider::new(format!("read/{instance}/{secret}/{id}"), move |tx, _| {
+            sql::mark_read(tx, (&instance, &secret, &id), &node, at)
+        })
     });
     let told = version.id.clone();
     ctx.disclose(
@@ -110,7 +113,7 @@ pub async fn told(ctx: &Ctx, scope: &Scope, permit: &Permit, version: &Version, 
         |event| {
             event.request("version_id", told);
         },
-        mark,
+        Vec::from_iter(mark),
     )
     .await
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection as Db, ErrorCode, OpenFlags, ToSql, ffi};
 
@@ -32,7 +33,7 @@ impl Conn {
              pragma cell_size_check = on;",
         )
         .map_err(map)?;
-        let mut conn = Self::new(db);
+        let mut conn = Self::new(db)?;
         // Some file systems cannot do it, and SQLite then quietly stays with what it had.
         let mode: String = conn.one("pragma journal_mode")?.get(0)?;
         if mode != "wal" {
@@ -52,12 +53,14 @@ impl Conn {
              pragma trusted_schema = off; pragma cell_size_check = on;",
         )
         .map_err(map)?;
-        Ok(Self::new(db))
+        Self::new(db)
     }
 
-    fn new(db: Db) -> Self {
+    fn new(db: Db) -> Result<Self> {
+        // A plan is made once: otherwise a join is planned anew for every value that it is bound to.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(map)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS);
-        Self { db, rewritten: Rewritten::default() }
+        Ok(Self { db, rewritten: Rewritten::default() })
     }
 
     /// Runs one statement without values or rows.
