@@ -32,16 +32,21 @@ pub fn rename(event: &mut Details, old: &str, new: &str) {
     }
 }
 
-/// Checks a quota before something is made: `present` exist already, `limit` may, 0 means any number. From nine tenths
-/// on, the event of the creation says how much is used.
+/// Checks a quota before something is made: `present` exist already, `limit` may. 0 means any number, and then nothing is
+/// counted. From nine tenths on, the event of the creation says how much is used.
 ///
 /// # Errors
-/// `Limit` when none is left.
-pub fn quota(event: &mut Details, what: &str, limit: u32, present: i64) -> Result<()> {
+/// `Limit` when none is left; those of counting.
+pub fn quota(
+    event: &mut Details,
+    what: &str,
+    limit: u32,
+    present: impl FnOnce() -> Result<i64>,
+) -> Result<()> {
     if limit == 0 {
         return Ok(());
     }
-    let limit = i64::from(limit);
+    let (limit, present) = (i64::from(limit), present()?);
     if present >= limit {
         event.warning = Some(format!("the maximum number of allowed {what} is {limit}, {present} exist"));
         return Err(Error::new(Kind::Limit, format!("The maximum number of allowed {what} is reached.")));
@@ -76,12 +81,12 @@ mod tests {
     fn a_quota_warns_at_nine_tenths_and_refuses_at_its_end() {
         let warns = |present| {
             let mut event = Details::default();
-            (quota(&mut event, "profiles", 10, present).is_ok(), event.warning.is_some())
+            (quota(&mut event, "profiles", 10, || Ok(present)).is_ok(), event.warning.is_some())
         };
         assert_eq!(warns(7), (true, false));
         assert_eq!(warns(8), (true, true));
         assert_eq!(warns(9), (true, true));
         assert_eq!(warns(10), (false, true));
-        assert!(quota(&mut Details::default(), "profiles", 0, i64::MAX).is_ok());
+        assert!(quota(&mut Details::default(), "profiles", 0, || Ok(i64::MAX)).is_ok());
     }
 }

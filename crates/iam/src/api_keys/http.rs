@@ -111,7 +111,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         if owner_gone(tx, &key)? {
             return Err(unknown_owner());
         }
-        told::quota(event, "API keys of the identity", limit, sql::count(tx, &key.account, &key.iam_id)?)?;
+        told::quota(event, "API keys of the identity", limit, || sql::count(tx, &key.account, &key.iam_id))?;
         sql::insert(tx, &key)?;
         history::add(tx, &key.account, key.id.as_str(), &author, "create-apikey")
     })

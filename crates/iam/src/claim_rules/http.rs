@@ -128,7 +128,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         if crate::profiles::sql::get(tx, &rule.profile)?.is_none() {
             return Err(profiles::not_found(rule.profile.as_str()));
         }
-        told::quota(event, "claim rules of the profile", limit, sql::count(tx, &rule.profile)?)?;
+        told::quota(event, "claim rules of the profile", limit, || sql::count(tx, &rule.profile))?;
         sql::put(tx, &rule)?;
         history::add(tx, &rule.account, rule.profile.as_str(), &author, "create-claim-rule")
     })

@@ -90,7 +90,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         if crate::profiles::sql::get(tx, &stored.profile)?.is_none() {
             return Err(profiles::not_found(stored.profile.as_str()));
         }
-        told::quota(event, "links of the profile", limit, sql::count(tx, &stored.profile)?)?;
+        told::quota(event, "links of the profile", limit, || sql::count(tx, &stored.profile))?;
         sql::insert(tx, &stored)?;
         history::add(tx, &stored.account, stored.profile.as_str(), &author, "create-link")
     })

@@ -145,7 +145,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         event.status = 201;
         event.target(profile.crn().to_string(), &profile.name);
         event.request("name", profile.name.as_str());
-        told::quota(event, "profiles", limit, sql::count(tx, &profile.account)?)?;
+        told::quota(event, "profiles", limit, || sql::count(tx, &profile.account))?;
         sql::insert(tx, &profile)?;
         history::add(tx, &profile.account, profile.id.as_str(), &author, "create-profile")
     })

@@ -111,7 +111,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         event.status = 201;
         event.target(service_id.crn().to_string(), &service_id.name);
         event.request("name", service_id.name.as_str()).request("lock", service_id.locked);
-        told::quota(event, "service IDs", limit, sql::count(tx, &service_id.account)?)?;
+        told::quota(event, "service IDs", limit, || sql::count(tx, &service_id.account))?;
         if let Some(group) = &service_id.group
             && crate::service_id_groups::sql::get(tx, &service_id.account, group)?.is_none()
         {

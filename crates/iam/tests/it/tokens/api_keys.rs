@@ -49,6 +49,26 @@ async fn a_service_id_is_itself_in_its_token() {
 }
 
 #[tokio::test]
+async fn uses_at_the_same_time_are_all_counted() {
+    let t = TestApp::new().await;
+    let (made, key) = service_id(&t, "ci").await;
+    let logins: Vec<_> = (0..40)
+        .map(|_| {
+            let (client, key) = (t.anon(), key.clone());
+            tokio::spawn(
+                async move { ask(&client, &[("grant_type", APIKEY), ("apikey", &key)]).await.status },
+            )
+        })
+        .collect();
+    for login in logins {
+        assert_eq!(login.await.unwrap(), 200);
+    }
+    let path = format!("/v1/serviceids/{}?include_activity=true", text(&made, "id"));
+    assert_eq!(t.admin().await.get(&path).await.body["activity"]["authn_count"], 40);
+    assert_eq!(t.events(&[("action", "iam-identity.serviceid-apikey.login")]).await.len(), 40);
+}
+
+#[tokio::test]
 async fn unknown_and_deleted_keys_are_one_and_the_same() {
     let t = TestApp::new().await;
     let (made, key) = service_id(&t, "ci").await;
