@@ -8,6 +8,7 @@
 mod arrows;
 mod bench;
 mod check;
+mod fuzz;
 mod generate;
 mod interop;
 mod packages;
@@ -27,6 +28,7 @@ cargo xtask COMMAND
   test --quick          only the Rust tests, on SQLite
   check                 format, clippy, dependencies, and the rules of the repository
   bench [ARGS]          the benchmark, in release mode; ARGS go to it
+  fuzz NAME [SECONDS]   libFuzzer on one target of fuzz/ (a minute); needs a nightly compiler and cargo-fuzz
   interop [NAME]        published SDKs against the built binary: node, python, kube or all (default)
   gen [--check]         writes the generated files; --check only tells whether they are fresh
 
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
         ["test", "--quick"] => test::quick(verbose),
         ["check"] => check::run(),
         ["bench", rest @ ..] => bench::run(rest),
+        ["fuzz", name] => fuzz::run(name, "60"),
+        ["fuzz", name, seconds] => fuzz::run(name, seconds),
         ["interop"] => interop::run("all", verbose),
         ["interop", name] => interop::run(name, verbose),
         ["gen"] => generate::run(false),
