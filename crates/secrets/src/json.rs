@@ -3,6 +3,7 @@
 use std::io::{Result as Written, Write};
 
 use avouch_gate::{Error, Response, Result};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
@@ -89,6 +90,17 @@ pub fn patched<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<Option<T>>, D::Error> {
     Option::<T>::deserialize(deserializer).map(Some)
+}
+
+/// An object; the derived readers would take the members from an array, by their order.
+///
+/// # Errors
+/// Those of the object's own type.
+pub fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    let map = Option::<Map<String, Value>>::deserialize(deserializer)?;
+    map.map(|m| T::deserialize(Value::Object(m))).transpose().map_err(serde::de::Error::custom)
 }
 
 /// Size of a value as text, without making one.

@@ -1,5 +1,6 @@
 //! Requests on locks.
 
+use avouch_gate::http::request::from_value;
 use avouch_gate::{Ctx, Error, Kind, Request, Response, Result};
 use avouch_store::Tx;
 use avouch_wire::time::Timestamp;
@@ -16,7 +17,7 @@ use crate::versions::{self, Version, http::find};
 
 #[derive(Deserialize)]
 struct Bulk {
-    locks: Option<Vec<LockBody>>,
+    locks: Option<Vec<Map<String, Value>>>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +57,7 @@ async fn add(ctx: Ctx, request: Request, version: &str, action: &str) -> Result<
     let (now, by) = (ctx.now(), ctx.caller()?.iam_id().to_string());
     let mut locks = Vec::with_capacity(wanted.len());
     for lock in wanted {
+        let lock: LockBody = from_value(Value::Object(lock))?;
         names::metadata("attributes", lock.attributes.as_ref())?;
         names::description(lock.description.as_deref())?;
         locks.push(Lock {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{ACTIVE, Body, Counted, Secret, SecretType, render, sql};
 use crate::access::{DEFAULT_GROUP, scope};
-use crate::json::disclosed;
+use crate::json::{disclosed, object};
 use crate::names;
 use crate::passwords::{Patch, Policy};
 use crate::rotation::Rotation;
@@ -26,6 +26,7 @@ struct Prototype {
     version_custom_metadata: Option<Map<String, Value>>,
     expiration_date: Option<String>,
     rotation: Option<Value>,
+    #[serde(default, deserialize_with = "object")]
     password_generation_policy: Option<Patch>,
     #[serde(flatten)]
     payload: versions::Given,
