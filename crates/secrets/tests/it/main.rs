@@ -7,11 +7,18 @@
     clippy::disallowed_methods
 )]
 
+mod access;
 mod expiry;
 mod foreign;
 mod groups;
 mod helpers;
+mod lists;
 mod locks;
 mod metadata;
 mod races;
+mod rotation;
+mod types;
+mod unsupported;
 mod versions;
+mod walk;
+mod wrong_types;

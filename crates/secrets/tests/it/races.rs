@@ -165,7 +165,7 @@ async fn no_secret_is_made_in_a_group_that_was_deleted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_version_is_made_for_a_secret_that_was_destroyed_meanwhile() {
     let v = Vault::new().await;
-    for n in 0..TRIES {
+    for n in 0..TRIES / 3 {
         let admin = v.admin().await;
         let made = admin
             .secret(json!({"secret_type": "arbitrary", "name": format!("s{n}"), "payload": "x",
@@ -176,10 +176,11 @@ async fn no_version_is_made_for_a_secret_that_was_destroyed_meanwhile() {
         for _ in 0..n % 8 {
             tokio::task::yield_now().await;
         }
-        v.after(60).await;
+        v.t.advance_secs(60);
+        avouch_secrets::tick(v.t.app()).await.unwrap();
         let status = rotate.await.unwrap();
         assert!([201, 400].contains(&status), "{status}");
-        v.t.tick().await;
+        avouch_secrets::tick(v.t.app()).await.unwrap();
         let left = v
             .numbers("select n from sm_versions where secret_id = $1 and sealed is not null", &secret[9..])
             .await;
