@@ -40,7 +40,7 @@ async fn payloads_are_kept_for_the_current_and_the_previous_version() {
     assert_eq!((old.status, &old.body["payload_available"]), (200, &json!(false)));
     assert!(old.body.get("payload").is_none() && old.body.get("alias").is_none(), "{}", old.text);
     let listed = admin.get(&versions).await;
-    assert!(!listed.text.contains("db-"), "{}", listed.text.replace("\"db\"", ""));
+    assert!(!listed.text.contains("\"db-"), "{}", listed.text);
     assert_eq!(column(&listed.body["versions"], "id"), [&v1, v2, &v3]);
     assert_eq!(column(&listed.body["versions"], "alias"), ["", "previous", "current"]);
     assert_eq!(listed.body["total_count"], 3);
