@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helpers::{ABSENT, Caller, Vault, column, path};
+use crate::vault::{ABSENT, Caller, Vault, column, path};
 
 /// Every operation on a secret, with the least role that may do it.
 fn operations() -> Vec<(&'static str, &'static str, Value, usize, u16)> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helpers::{Caller, Vault, path};
+use crate::vault::{Caller, Vault, path};
 
 async fn mortal(c: &Caller, name: &str, at: String) -> String {
     path(

@@ -3,7 +3,7 @@
 use avouch_testkit::Client;
 use serde_json::{Value, json};
 
-use crate::helpers::{ABSENT, Vault, iam_id};
+use crate::vault::{ABSENT, Vault, iam_id};
 
 /// Everything in the trail of the caller's own account, as text.
 async fn own_trail(client: &Client) -> String {
@@ -64,7 +64,7 @@ async fn what_a_stranger_was_allowed_to_do_is_told_to_the_owner_and_not_to_the_s
     let made = admin
         .secret(json!({"secret_type": "arbitrary", "name": "shared-secret", "payload": "x", "secret_group_id": group}))
         .await;
-    let secret = crate::helpers::path(&made);
+    let secret = crate::vault::path(&made);
     let stranger = v.t.outsider().await;
     v.grant(&iam_id(&stranger), "Writer", Some(&group)).await;
     let caller = v.caller(stranger.clone());

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::helpers::{ABSENT, Vault, column, message, path};
+use crate::vault::{ABSENT, Vault, column, message, path};
 
 #[tokio::test]
 async fn a_group_lives_from_creation_to_deletion() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helpers::{ABSENT, Caller, Vault, column, path};
+use crate::vault::{ABSENT, Caller, Vault, column, path};
 
 /// Five secrets, a second apart.
 async fn five(v: &Vault, c: &Caller) -> String {

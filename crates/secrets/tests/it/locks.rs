@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helpers::{LOCKED, Vault, column, message, path};
+use crate::vault::{LOCKED, Vault, column, message, path};
 
 fn names(summary: &Value, alias: &str) -> Value {
     let versions = summary["versions"].as_array().unwrap();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helpers::{ABSENT, Vault, message, path};
+use crate::vault::{ABSENT, Vault, message, path};
 
 #[tokio::test]
 async fn descriptions_take_lines_and_no_other_control_characters() {

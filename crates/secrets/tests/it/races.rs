@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::helpers::{Caller, Vault, path};
+use crate::vault::{Caller, Vault, path};
 
 const TRIES: usize = 300;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helpers::{Caller, Vault, path};
+use crate::vault::{Caller, Vault, path};
 
 const DAY: i64 = 86_400;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helpers::{ABSENT, Caller, Vault, message, path};
+use crate::vault::{ABSENT, Caller, Vault, message, path};
 
 /// What differs between the types.
 struct Life {

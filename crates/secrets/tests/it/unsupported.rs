@@ -3,7 +3,7 @@
 use avouch_testkit::TestResponse;
 use serde_json::{Value, json};
 
-use crate::helpers::{ABSENT, Vault, message};
+use crate::vault::{ABSENT, Vault, message};
 
 fn in_shape(r: &TestResponse, status: u16) {
     assert_eq!((r.status, r.body["status_code"].as_u64()), (status, Some(status.into())), "{}", r.text);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::helpers::{ABSENT, LOCKED, Vault, column, message, path};
+use crate::vault::{ABSENT, LOCKED, Vault, column, message, path};
 
 #[tokio::test]
 async fn payloads_are_kept_for_the_current_and_the_previous_version() {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::helpers::{LOCKED, Vault, message};
+use crate::vault::{LOCKED, Vault, message};
 
 #[tokio::test]
 async fn create_read_rotate_and_lock_as_published() {
@@ -30,7 +30,7 @@ async fn create_read_rotate_and_lock_as_published() {
         assert_eq!(made.body[member], value, "{member}");
     }
     assert!(made.body.get("version_custom_metadata").is_none());
-    let secret = crate::helpers::path(&made.body);
+    let secret = crate::vault::path(&made.body);
     // 2: its only version.
     let versions = admin.get(&format!("{secret}/versions")).await.body;
     let first = &versions["versions"][0];

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::helpers::{Vault, path};
+use crate::vault::{Vault, path};
 
 const CANARY: &str = "canary-3f7a";
 
