@@ -170,6 +170,8 @@ impl Details {
 pub(crate) struct Trail {
     pub recorded: bool,
     pub target: Option<Target>,
+    /// The last decision on `target` allowed the caller something.
+    pub permitted: bool,
     pub details: Details,
 }
 
@@ -276,6 +278,7 @@ impl Ctx {
             self.0.trail.lock().details.decision.insert("external".into(), json!("monitor"));
         }
         if decision.permitted && external != ExternalState::Limited {
+            self.0.trail.lock().permitted = true;
             return Ok(Permit {
                 action: action.to_owned(),
                 target: target.clone(),
@@ -353,7 +356,9 @@ impl Ctx {
 
     /// Remembers the target for the event of this request, whatever becomes of it.
     pub fn note(&self, target: &Target) {
-        self.0.trail.lock().target = Some(target.clone());
+        let mut trail = self.0.trail.lock();
+        trail.target = Some(target.clone());
+        trail.permitted = false;
     }
 
     /// Adds to the event of this request, whatever becomes of it.
@@ -386,6 +391,7 @@ impl Ctx {
         let ctx = self.clone();
         let ids = EventIds::draw(self);
         self.note(&permit.target);
+        self.0.trail.lock().permitted = true;
         let base = self.0.trail.lock().details.clone();
         let account = permit.target.account.clone();
         let done = self
@@ -487,12 +493,12 @@ impl Ctx {
         if endpoint.events.is_empty() && !matches!(status, 401 | 403) {
             return Ok(());
         }
-        let (target, mut details) = {
+        let (target, permitted, mut details) = {
             let trail = self.0.trail.lock();
             if trail.recorded {
                 return Ok(());
             }
-            (trail.target.clone(), trail.details.clone())
+            (trail.target.clone(), trail.permitted, trail.details.clone())
         };
         let Some(caller) = &self.0.caller else { return Ok(()) };
         details.status = status;
@@ -501,14 +507,21 @@ impl Ctx {
             details.action = Some("iam-am.access.deny".into());
         }
         let account = caller.account().clone();
-        let mut target = target.unwrap_or_else(|| {
+        let unknown = || {
             let service = endpoint.events.first().and_then(|e| e.split('.').next()).unwrap_or("avouch");
             Target::global(service, &account, ResourceAttrs::service(&account, service), "")
-        });
-        if target.account != account {
-            // A stranger's attempt is told in his own trail; the owner of the target learns nothing from guesses.
-            target.account = account;
-        }
+        };
+        let target = match target {
+            Some(target) if permitted || target.account == account => target,
+            Some(_) => {
+                // A stranger's attempt is told in his own trail; the owner of the target learns nothing from guesses.
+                // Nor does the stranger: his trail must not name what his answer did not tell from nothing.
+                let action = details.action.take();
+                details = Details { action, status, failure: details.failure, ..Details::default() };
+                unknown()
+            }
+            None => unknown(),
+        };
         let permit = Permit {
             action: endpoint.actions.first().copied().unwrap_or_default().to_owned(),
             target,

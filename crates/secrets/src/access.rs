@@ -103,13 +103,13 @@ impl Scope {
     pub async fn authorize(&self, ctx: &Ctx, action: &str, target: &Target, group: &str) -> Result<Permit> {
         match ctx.authorize(action, target).await {
             Ok(permit) => Ok(permit),
-            Err(e)
-                if e.kind() == Kind::Forbidden
-                    && self.permits("secrets-manager.secret-metadata.read", group) =>
-            {
-                Err(e)
+            Err(e) if matches!(e.kind(), Kind::Forbidden | Kind::NotFound) => {
+                if self.permits("secrets-manager.secret-metadata.read", group) {
+                    Err(Error::forbidden().reason("access"))
+                } else {
+                    Err(no_secret())
+                }
             }
-            Err(e) if matches!(e.kind(), Kind::Forbidden | Kind::NotFound) => Err(no_secret()),
             Err(e) => Err(e),
         }
     }

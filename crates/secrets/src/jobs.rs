@@ -147,6 +147,7 @@ fn rotate_one(
         return tell(app, tx, instance, &secret, (ROTATE, 412, now));
     }
     new.n = secret.versions_total + 1;
+    new.expires_at = secret.expires_at;
     versions::rotate(tx, instance, &new)?;
     secret.versions_total += 1;
     secret.updated_at = now;

@@ -7,6 +7,7 @@ pub mod access;
 pub mod errors;
 pub mod groups;
 pub mod jobs;
+pub mod json;
 pub mod locks;
 pub mod names;
 pub mod paging;

@@ -29,13 +29,17 @@ pub fn name(text: Option<&str>, min: usize, max: usize) -> Result<&str> {
     ))
 }
 
-/// Checks a description.
+/// Checks a description: at most 1024 characters, and no control characters but those that lay out text.
 ///
 /// # Errors
 /// `Invalid`.
 pub fn description(text: Option<&str>) -> Result<()> {
-    if text.is_some_and(|t| t.chars().count() > 1024) {
+    let Some(text) = text else { return Ok(()) };
+    if text.chars().count() > 1024 {
         return Err(Error::invalid("description", "The property 'description' is too long."));
+    }
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+        return Err(Error::invalid("description", "The property 'description' holds a control character."));
     }
     Ok(())
 }
@@ -60,7 +64,7 @@ pub fn labels(labels: &[String]) -> Result<()> {
 /// # Errors
 /// `Invalid` beyond 10 KB.
 pub fn metadata(field: &'static str, value: Option<&Map<String, Value>>) -> Result<()> {
-    let size = value.map_or(0, |v| serde_json::to_string(v).map_or(usize::MAX, |t| t.len()));
+    let size = value.map_or(0, crate::json::size);
     if size > METADATA {
         return Err(Error::invalid(field, format!("The property '{field}' is larger than 10 KB.")));
     }

@@ -128,12 +128,16 @@ impl Request {
         Ok(raw.trim_matches('"').to_owned())
     }
 
-    /// The body as JSON of the wanted shape.
+    /// The body as a JSON object of the wanted shape.
     ///
     /// # Errors
     /// `Invalid` naming where the body departs from the shape; the text never repeats what was sent.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let value = self.json_value()?;
+        // The derived readers would take the members from an array, by their order.
+        if !value.is_object() {
+            return Err(Error::invalid("body", "The request body must be a JSON object."));
+        }
         from_value(value)
     }
 

@@ -67,6 +67,14 @@ async fn ids_of_another_account_are_answered_like_unknown_ones() {
         }
     }
     assert_eq!(admin.get(&format!("/v1/profiles/{p}/rules/{rule}")).await.status, 200);
+    // The stranger's own trail tells of his attempts and names nothing that his answers did not.
+    let trail = outsider.get("/avouch/v1/audit/events?limit=500&outcome=failure").await;
+    let told = trail.body["events"].as_array().unwrap();
+    assert!(told.len() > 20, "{}", trail.text);
+    for event in told {
+        assert_eq!((&event["target"]["id"], &event["target"]["name"]), (&json!(""), &json!("")), "{event}");
+        assert!(!event.to_string().contains(t.account()), "{event}");
+    }
     assert_eq!(admin.get(&format!("/v1/apikeys/{k}")).await.body["locked"], false);
 }
 

@@ -6,12 +6,21 @@ use serde_json::{Value, json};
 
 use super::{Group, render, sql};
 use crate::access::{DEFAULT_GROUP, Scope, scope};
+use crate::json::patched;
 use crate::names;
 
 #[derive(Deserialize)]
 struct Create {
     name: Option<String>,
     description: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Patch {
+    #[serde(default, deserialize_with = "patched")]
+    name: Option<Option<String>>,
+    #[serde(default, deserialize_with = "patched")]
+    description: Option<Option<String>>,
 }
 
 fn not_found() -> Error {
@@ -29,13 +38,13 @@ async fn load(ctx: &Ctx, scope: &Scope, id: &str, action: &str) -> Result<(Group
     let target = scope.target(Some(&group.id)).named(&group.name);
     match ctx.authorize(action, &target).await {
         Ok(permit) => Ok((group, permit)),
-        Err(e)
-            if e.kind() == Kind::Forbidden
-                && scope.permits("secrets-manager.secret-group.read", &group.id) =>
-        {
-            Err(e)
+        Err(e) if matches!(e.kind(), Kind::Forbidden | Kind::NotFound) => {
+            if scope.permits("secrets-manager.secret-group.read", &group.id) {
+                Err(Error::forbidden().reason("access"))
+            } else {
+                Err(not_found())
+            }
         }
-        Err(e) if matches!(e.kind(), Kind::Forbidden | Kind::NotFound) => Err(not_found()),
         Err(e) => Err(e),
     }
 }
@@ -93,13 +102,14 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
     Response::json(200, &render(&group))
 }
 
+/// A merge patch: absent members stay, `null` clears the description.
 pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
     let scope = scope(&ctx, &request).await?;
-    let body: Create = request.json()?;
-    if body.name.is_some() {
-        names::name(body.name.as_deref(), 2, 64)?;
+    let body: Patch = request.json()?;
+    if let Some(name) = &body.name {
+        names::name(name.as_deref(), 2, 64)?;
     }
-    names::description(body.description.as_deref())?;
+    names::description(body.description.as_ref().and_then(Option::as_deref))?;
     let (found, permit) =
         load(&ctx, &scope, request.param("id")?, "secrets-manager.secret-group.update").await?;
     if found.id == DEFAULT_GROUP {
@@ -110,14 +120,14 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
         .write(permit, move |tx, event| {
             let mut group = sql::get(tx, &instance, &found.id)?.ok_or_else(not_found)?;
             event.request("secret_group_id", group.id.as_str());
-            if let Some(name) = &body.name {
+            if let Some(Some(name)) = &body.name {
                 if name == DEFAULT_GROUP {
                     return Err(Error::conflict("A secret group of that name already exists."));
                 }
                 group.name.clone_from(name);
             }
-            if body.description.is_some() {
-                group.description.clone_from(&body.description);
+            if let Some(description) = &body.description {
+                group.description.clone_from(description);
             }
             group.updated_at = now;
             sql::put(tx, &instance, &group)?;

@@ -1,7 +1,9 @@
 //! Requests on locks.
 
+use avouch_gate::http::request::from_value;
 use avouch_gate::{Ctx, Error, Kind, Request, Response, Result};
 use avouch_store::Tx;
+use avouch_wire::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -15,7 +17,7 @@ use crate::versions::{self, Version, http::find};
 
 #[derive(Deserialize)]
 struct Bulk {
-    locks: Option<Vec<LockBody>>,
+    locks: Option<Vec<Map<String, Value>>>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +57,7 @@ async fn add(ctx: Ctx, request: Request, version: &str, action: &str) -> Result<
     let (now, by) = (ctx.now(), ctx.caller()?.iam_id().to_string());
     let mut locks = Vec::with_capacity(wanted.len());
     for lock in wanted {
+        let lock: LockBody = from_value(Value::Object(lock))?;
         names::metadata("attributes", lock.attributes.as_ref())?;
         names::description(lock.description.as_deref())?;
         locks.push(Lock {
@@ -87,7 +90,7 @@ async fn add(ctx: Ctx, request: Request, version: &str, action: &str) -> Result<
             if mode != Mode::Keep {
                 drop_previous(tx, &instance, &c.secret.id, &target, &locks, mode)?;
             }
-            told(tx, &instance, &c.secret)
+            told(tx, &instance, &c.secret, now)
         })
         .await?;
     Response::json(201, &shown)
@@ -120,10 +123,10 @@ fn drop_previous(
     Ok(())
 }
 
-fn told(tx: &mut Tx<'_>, instance: &str, secret: &Secret) -> Result<Value> {
+fn told(tx: &mut Tx<'_>, instance: &str, secret: &Secret, now: Timestamp) -> Result<Value> {
     let versions = versions::sql::list(tx, instance, &secret.id)?;
     let locks = sql::list(tx, instance, &secret.id)?;
-    Ok(summary(secret, &versions, &locks))
+    Ok(summary(secret, &versions, &locks, now))
 }
 
 pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
@@ -137,10 +140,16 @@ pub async fn delete_version(ctx: Ctx, request: Request) -> Result<Response> {
 
 async fn remove(ctx: Ctx, request: Request, version: &str, action: &str) -> Result<Response> {
     let scope = scope(&ctx, &request).await?;
-    let wanted: Option<Vec<String>> =
-        request.query("name")?.map(|t| t.split(',').map(|n| n.trim().to_owned()).collect());
+    // What is no name of a lock names none, which is no error either.
+    let wanted: Option<Vec<String>> = request.query("name")?.map(|t| {
+        t.split(',')
+            .map(str::trim)
+            .filter(|n| names::name(Some(n), 2, 64).is_ok())
+            .map(str::to_owned)
+            .collect()
+    });
     let (found, permit) = secrets::load(&ctx, &scope, request.param("id")?, action).await?;
-    let (instance, version) = (scope.id().to_owned(), version.to_owned());
+    let (instance, version, now) = (scope.id().to_owned(), version.to_owned(), ctx.now());
     let shown = ctx
         .write(permit, move |tx, event| {
             event.request("locks", wanted.clone().unwrap_or_default());
@@ -154,7 +163,7 @@ async fn remove(ctx: Ctx, request: Request, version: &str, action: &str) -> Resu
                     }
                 }
             }
-            told(tx, &instance, &secret)
+            told(tx, &instance, &secret, now)
         })
         .await?;
     // COMPAT: the published suites expect 200 with the locks that are left, and no error for names that are not there.
@@ -216,7 +225,7 @@ pub async fn list_all(ctx: Ctx, request: Request) -> Result<Response> {
     let groups: Option<Vec<String>> =
         request.query("groups")?.map(|t| t.split(',').map(|g| g.trim().to_owned()).collect());
     let search = request.query("search")?.map(|s| s.to_lowercase());
-    let (instance, rights) = (scope.id().to_owned(), scope.clone());
+    let (instance, rights, now) = (scope.id().to_owned(), scope.clone(), ctx.now());
     let rows = ctx
         .read(move |tx| {
             let mut out = Vec::new();
@@ -231,7 +240,7 @@ pub async fn list_all(ctx: Ctx, request: Request) -> Result<Response> {
                     .is_none_or(|s| locks.iter().any(|l| l.name.to_lowercase().contains(s.as_str())));
                 if found && !locks.is_empty() {
                     let versions = versions::sql::list(tx, &instance, &secret.id)?;
-                    out.push(summary(&secret, &versions, &locks));
+                    out.push(summary(&secret, &versions, &locks, now));
                 }
             }
             Ok(out)

@@ -50,7 +50,8 @@ pub fn render(lock: &Lock, secret: &Secret, alias: &str) -> Value {
 }
 
 /// All locks of a secret in the published shape.
-pub fn summary(secret: &Secret, versions: &[Version], locks: &[Lock]) -> Value {
+pub fn summary(secret: &Secret, versions: &[Version], locks: &[Lock], now: Timestamp) -> Value {
+    let gone = secret.expired(now, i64::try_from(locks.len()).unwrap_or(i64::MAX));
     let shown: Vec<Value> = versions
         .iter()
         .filter(|v| !v.alias.is_empty())
@@ -59,7 +60,7 @@ pub fn summary(secret: &Secret, versions: &[Version], locks: &[Lock]) -> Value {
                 locks.iter().filter(|l| l.version == v.id).map(|l| l.name.as_str()).collect();
             json!({
                 "version_id": v.id, "version_alias": v.alias, "locks": names,
-                "payload_available": v.sealed.is_some(),
+                "payload_available": v.sealed.is_some() && !gone,
             })
         })
         .collect();

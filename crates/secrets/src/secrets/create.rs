@@ -1,12 +1,14 @@
 //! Creation: one prototype per type, checked, sealed, written with its first version.
 
 use avouch_gate::{Ctx, Error, Request, Response, Result};
+use avouch_wire::text;
 use avouch_wire::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{ACTIVE, Body, Counted, Secret, SecretType, render, sql};
 use crate::access::{DEFAULT_GROUP, scope};
+use crate::json::{disclosed, object};
 use crate::names;
 use crate::passwords::{Patch, Policy};
 use crate::rotation::Rotation;
@@ -24,6 +26,7 @@ struct Prototype {
     version_custom_metadata: Option<Map<String, Value>>,
     expiration_date: Option<String>,
     rotation: Option<Value>,
+    #[serde(default, deserialize_with = "object")]
     password_generation_policy: Option<Patch>,
     #[serde(flatten)]
     payload: versions::Given,
@@ -81,8 +84,9 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     });
     if group != DEFAULT_GROUP {
         let (instance, wanted) = (scope.id().to_owned(), group.clone());
-        let exists = ctx.read(move |tx| crate::groups::sql::get(tx, &instance, &wanted)).await?.is_some();
-        if !exists {
+        if !text::uuid(&group)
+            || ctx.read(move |tx| crate::groups::sql::get(tx, &instance, &wanted)).await?.is_none()
+        {
             // The same answer as for a group that the caller may not see.
             return Err(crate::errors::no_secret());
         }
@@ -126,12 +130,16 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     ctx.write(permit, move |tx, event| {
         event.status = 201;
         event.request("version_id", version.id.as_str());
+        // The group may have gone since it was looked at.
+        if secret.group != DEFAULT_GROUP && crate::groups::sql::get(tx, &instance, &secret.group)?.is_none() {
+            return Err(crate::errors::no_secret());
+        }
         sql::put(tx, &instance, &secret)?;
         versions::sql::put(tx, &instance, &version)
     })
     .await?;
-    let counted = Counted { secret: made, locks: 0, read_at: None, downloaded: false };
+    let counted = Counted { secret: made, locks: 0, read_at: None };
     let mut shown = render(&scope, &counted, now);
     payload.show(&mut shown);
-    Response::json(201, &shown)
+    disclosed(201, shown)
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::{Counted, SecretType, counted, load, permit, render, sql};
 use crate::access::{DEFAULT_GROUP, Scope, scope};
 use crate::errors::{locked, no_secret};
+use crate::json::disclosed;
 use crate::names;
 use crate::passwords::Patch;
 use crate::rotation::Rotation;
@@ -55,18 +56,17 @@ async fn disclose(ctx: &Ctx, scope: &Scope, mut found: Counted, permit: &Permit)
     let version = ctx
         .read(move |tx| versions::sql::by_alias(tx, &instance, &id, "current"))
         .await?
-        .ok_or_else(|| Error::internal("a secret without a current version"))?;
+        .ok_or_else(no_secret)?;
     let payload = version.open(ctx.app(), scope.id())?;
     versions::told(ctx, scope, permit, &version, payload.is_some()).await?;
     if payload.is_some() {
-        found.downloaded = true;
         found.read_at = Some(now);
     }
     let mut shown = render(scope, &found, now);
     if let Some(payload) = payload {
         payload.show(&mut shown);
     }
-    Response::json(200, &shown)
+    disclosed(200, shown)
 }
 
 pub async fn metadata(ctx: Ctx, request: Request) -> Result<Response> {
@@ -91,6 +91,9 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
             event.request("updated_fields", fields.clone());
             let mut c = counted(tx, &instance, &found.secret.id)?.ok_or_else(no_secret)?;
             change.apply(&mut c, now)?;
+            if let Some(at) = change.expires_at {
+                versions::sql::expire_at(tx, &instance, &c.secret.id, at)?;
+            }
             c.secret.updated_at = now;
             event.target_name = Some(c.secret.name.clone());
             sql::put(tx, &instance, &c.secret)?;
@@ -118,7 +121,7 @@ struct Change {
     custom_metadata: Option<Map<String, Value>>,
     expires_at: Option<Option<avouch_wire::time::Timestamp>>,
     rotation: Option<Rotation>,
-    policy: Option<Patch>,
+    policy: Option<Option<Patch>>,
 }
 
 impl Change {
@@ -150,11 +153,17 @@ impl Change {
                 ("expiration_date", Value::String(text)) if kind != SecretType::Kv => {
                     change.expires_at = Some(Some(super::create::expiration(text, ctx.now())?));
                 }
+                ("rotation", Value::Null) if kind == SecretType::UsernamePassword => {
+                    change.rotation = Some(Rotation::Off);
+                }
                 ("rotation", Value::Object(_)) if kind == SecretType::UsernamePassword => {
                     change.rotation = Some(Rotation::parse(value)?);
                 }
+                ("password_generation_policy", Value::Null) if kind == SecretType::UsernamePassword => {
+                    change.policy = Some(None);
+                }
                 ("password_generation_policy", Value::Object(_)) if kind == SecretType::UsernamePassword => {
-                    change.policy = Some(serde_json::from_value(value.clone()).map_err(|_| bad())?);
+                    change.policy = Some(Some(serde_json::from_value(value.clone()).map_err(|_| bad())?));
                 }
                 (known, _) if FIELDS.contains(&known) => return Err(bad()),
                 (
@@ -197,7 +206,8 @@ impl Change {
             s.expires_at = at;
         }
         if let Some(patch) = self.policy {
-            s.body.password_policy = Some(s.body.password_policy.unwrap_or_default().with(patch)?);
+            let policy = s.body.password_policy.unwrap_or_default();
+            s.body.password_policy = patch.map(|patch| policy.with(patch)).transpose()?;
         }
         if let Some(rotation) = &self.rotation {
             s.body.rotation = Some(rotation.render());

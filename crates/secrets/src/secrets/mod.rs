@@ -135,10 +135,8 @@ pub struct Counted {
     pub secret: Secret,
     /// Locks of both versions.
     pub locks: i64,
-    /// Last read of any version.
+    /// Last read of any version; a secret that was read once stays `downloaded`.
     pub read_at: Option<Timestamp>,
-    /// Whether the current version was read.
-    pub downloaded: bool,
 }
 
 /// Metadata in the published shape.
@@ -165,7 +163,7 @@ pub fn render(scope: &Scope, c: &Counted, now: Timestamp) -> Map<String, Value> 
     put("updated_at", json!(s.updated_at.rfc3339_secs()));
     put("versions_total", json!(s.versions_total));
     put("locks_total", json!(c.locks));
-    put("downloaded", json!(c.downloaded));
+    put("downloaded", json!(c.read_at.is_some()));
     put("retrieved_at", json!(c.read_at.unwrap_or(Timestamp::from_millis(0)).rfc3339_secs()));
     put("custom_metadata", Value::Object(s.body.custom_metadata.clone()));
     if let Some(at) = s.expires_at {
@@ -196,8 +194,8 @@ pub fn counted(tx: &mut Tx<'_>, instance: &str, id: &str) -> Result<Option<Count
 /// Those of the store.
 pub fn count(tx: &mut Tx<'_>, instance: &str, secret: Secret) -> Result<Counted> {
     let locks = crate::locks::sql::count(tx, instance, &secret.id)?;
-    let (read_at, downloaded) = crate::versions::sql::reads(tx, instance, &secret.id)?;
-    Ok(Counted { secret, locks, read_at, downloaded })
+    let read_at = crate::versions::sql::last_read(tx, instance, &secret.id)?;
+    Ok(Counted { secret, locks, read_at })
 }
 
 /// Loads a secret and decides.

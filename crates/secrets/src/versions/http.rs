@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Given, Version, render, rotate, sql, told};
 use crate::access::{Scope, scope};
 use crate::errors::no_secret;
+use crate::json::{disclosed, patched};
 use crate::names;
 use crate::secrets::{self, Counted, counted};
 
@@ -18,6 +19,10 @@ struct Prototype {
     restore_from_version: Option<Value>,
     #[serde(flatten)]
     payload: Given,
+}
+
+fn destroyed() -> Error {
+    Error::new(Kind::Invalid, "The secret is destroyed; it cannot be rotated.")
 }
 
 fn no_version() -> Error {
@@ -73,7 +78,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     }
     let now = ctx.now();
     if found.secret.expired(now, found.locks) {
-        return Err(Error::new(Kind::Invalid, "The secret is destroyed; it cannot be rotated."));
+        return Err(destroyed());
     }
     let (instance, id) = (scope.id().to_owned(), found.secret.id.clone());
     let current = ctx.read(move |tx| find(tx, &instance, &id, "current")).await?;
@@ -102,6 +107,10 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
             event.request("version_id", version.id.as_str());
             let mut c = counted(tx, &instance, &version.secret)?.ok_or_else(no_secret)?;
             event.locked = c.locks > 0;
+            // Its time may have come since it was looked at.
+            if c.secret.expired(now, c.locks) {
+                return Err(destroyed());
+            }
             let mut version = version.clone();
             version.n = c.secret.versions_total + 1;
             version.expires_at = c.secret.expires_at;
@@ -118,7 +127,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         .await?;
     let mut shown = render(&version, &secret, true, false);
     payload.show(&mut shown);
-    Response::json(201, &shown)
+    disclosed(201, shown)
 }
 
 pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
@@ -150,7 +159,7 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
     if let Some(payload) = payload {
         payload.show(&mut shown);
     }
-    Response::json(200, &shown)
+    disclosed(200, shown)
 }
 
 pub async fn metadata(ctx: Ctx, request: Request) -> Result<Response> {
@@ -163,30 +172,33 @@ pub async fn metadata(ctx: Ctx, request: Request) -> Result<Response> {
 
 #[derive(Deserialize)]
 struct Patch {
-    version_custom_metadata: Option<Map<String, Value>>,
+    #[serde(default, deserialize_with = "patched")]
+    version_custom_metadata: Option<Option<Map<String, Value>>>,
 }
 
+/// A merge patch: `null` clears the metadata.
 pub async fn update_metadata(ctx: Ctx, request: Request) -> Result<Response> {
     let scope = scope(&ctx, &request).await?;
     let body: Patch = request.json()?;
-    names::metadata("version_custom_metadata", body.version_custom_metadata.as_ref())?;
+    let changed = body.version_custom_metadata.map(Option::unwrap_or_default);
+    names::metadata("version_custom_metadata", changed.as_ref())?;
     let (found, version, read, permit) =
         load(&ctx, &scope, &request, "secrets-manager.secret-version-metadata.update").await?;
     let instance = scope.id().to_owned();
-    let changed = ctx
+    let version = ctx
         .write(permit, move |tx, event| {
             event.request("version_id", version.id.as_str());
             let mut version =
                 sql::get(tx, &instance, &version.secret, &version.id)?.ok_or_else(no_version)?;
-            if let Some(metadata) = &body.version_custom_metadata {
+            if let Some(metadata) = &changed {
                 version.metadata.clone_from(metadata);
             }
             sql::put(tx, &instance, &version)?;
             Ok(version)
         })
         .await?;
-    let available = changed.sealed.is_some() && !found.secret.expired(ctx.now(), found.locks);
-    Response::json(200, &render(&changed, &found.secret, available, read))
+    let available = version.sealed.is_some() && !found.secret.expired(ctx.now(), found.locks);
+    Response::json(200, &render(&version, &found.secret, available, read))
 }
 
 /// Only types whose payload belongs to somebody else can lose it on demand; this server keeps none of them.

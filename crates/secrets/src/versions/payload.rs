@@ -5,6 +5,7 @@ use avouch_gate::{Ctx, Error, Result};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::json::SecretJson;
 use crate::passwords::Policy;
 use crate::secrets::SecretType;
 
@@ -19,7 +20,7 @@ pub struct Given {
     payload: Option<SecretString>,
     username: Option<String>,
     password: Option<SecretString>,
-    data: Option<Value>,
+    data: Option<SecretJson>,
 }
 
 /// A payload in clear.
@@ -29,7 +30,7 @@ pub enum Payload {
     /// A user name with its password.
     Login(String, SecretString),
     /// A JSON object.
-    Object(Value),
+    Object(SecretJson),
 }
 
 impl Payload {
@@ -80,7 +81,7 @@ impl Payload {
                 out.insert("password".into(), json!(password.expose()));
             }
             Payload::Object(data) => {
-                out.insert("data".into(), data.clone());
+                out.insert("data".into(), data.expose().clone());
             }
         }
     }
@@ -92,7 +93,7 @@ impl Payload {
     pub fn bytes(&self) -> Result<SecretBytes> {
         let mut out = Map::new();
         self.show(&mut out);
-        serde_json::to_vec(&out).map(SecretBytes::new).map_err(|_| Error::internal("a payload is not JSON"))
+        SecretJson::new(Value::Object(out)).bytes().map(SecretBytes::new)
     }
 
     /// Reads what was sealed.
@@ -121,12 +122,12 @@ fn text(given: Option<SecretString>) -> Result<Payload> {
     Ok(Payload::Text(text))
 }
 
-fn object(given: Option<Value>) -> Result<Payload> {
+fn object(given: Option<SecretJson>) -> Result<Payload> {
     let data = given.ok_or_else(|| Error::missing("data"))?;
-    if data.as_object().is_none_or(Map::is_empty) {
+    if data.expose().as_object().is_none_or(Map::is_empty) {
         return Err(Error::invalid("data", "The property 'data' must be an object with at least one key."));
     }
-    if data.to_string().len() > OBJECT {
+    if data.size() > OBJECT {
         return Err(Error::invalid("data", "The property 'data' is larger than 512 KB."));
     }
     Ok(Payload::Object(data))

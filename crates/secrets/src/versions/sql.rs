@@ -48,15 +48,38 @@ pub fn erase(tx: &mut Tx<'_>, instance: &str, secret: &str) -> Result<()> {
     Ok(())
 }
 
-/// Drops the oldest versions, those below `n`.
+/// Gives the versions that still have a name a new time to end.
+///
+/// # Errors
+/// Those of the store.
+pub fn expire_at(tx: &mut Tx<'_>, instance: &str, secret: &str, at: Option<Timestamp>) -> Result<()> {
+    tx.execute(
+        "update sm_versions set expires_at = $3 where instance = $1 and secret_id = $2 and alias <> ''",
+        &params![instance, secret, at.map(Timestamp::millis)],
+    )?;
+    Ok(())
+}
+
+/// Drops the oldest versions, those below `n`. That they were read is kept for the secret, in one row of no version.
 ///
 /// # Errors
 /// Those of the store.
 pub fn drop_before(tx: &mut Tx<'_>, instance: &str, secret: &str, n: i64) -> Result<()> {
+    if n <= 1 {
+        return Ok(());
+    }
     tx.execute(
         "delete from sm_versions where instance = $1 and secret_id = $2 and n < $3",
         &params![instance, secret, n],
     )?;
+    let gone = "instance = $1 and secret_id = $2 and version_id not in \
+                (select id from sm_versions where instance = $1 and secret_id = $2)";
+    let row =
+        tx.query_one(&format!("select max(last_at) from sm_reads where {gone}"), &params![instance, secret])?;
+    if let Some(last) = row.get::<Option<i64>>(0)? {
+        tx.execute(&format!("delete from sm_reads where {gone}"), &params![instance, secret])?;
+        mark_read(tx, (instance, secret, ""), "", Timestamp::from_millis(last))?;
+    }
     Ok(())
 }
 
@@ -106,23 +129,16 @@ pub fn mark_read(
     Ok(())
 }
 
-/// When any version was read last, and whether the current one was.
+/// When any version was read last, also one that is gone.
 ///
 /// # Errors
 /// Those of the store.
-pub fn reads(tx: &mut Tx<'_>, instance: &str, secret: &str) -> Result<(Option<Timestamp>, bool)> {
-    let rows = tx.query(
-        "select r.last_at, v.alias from sm_reads r left join sm_versions v on v.instance = r.instance \
-         and v.secret_id = r.secret_id and v.id = r.version_id where r.instance = $1 and r.secret_id = $2",
+pub fn last_read(tx: &mut Tx<'_>, instance: &str, secret: &str) -> Result<Option<Timestamp>> {
+    let row = tx.query_one(
+        "select max(last_at) from sm_reads where instance = $1 and secret_id = $2",
         &params![instance, secret],
     )?;
-    let mut last: Option<i64> = None;
-    let mut current = false;
-    for row in &rows {
-        last = last.max(Some(row.get(0)?));
-        current |= row.get::<Option<String>>(1)?.as_deref() == Some("current");
-    }
-    Ok((last.map(Timestamp::from_millis), current))
+    Ok(row.get::<Option<i64>>(0)?.map(Timestamp::from_millis))
 }
 
 /// Ids of versions that were read.
