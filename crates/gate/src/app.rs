@@ -19,6 +19,7 @@ use crate::links::{
     ResourceGroupSource, TrustExplainer,
 };
 use crate::metrics::Metrics;
+use crate::permits::PermitCounts;
 use crate::rate::FailureLimiter;
 
 /// The seams, filled by `server`.
@@ -67,6 +68,8 @@ pub struct App {
     pub failures: FailureLimiter,
     /// Counters.
     pub metrics: Metrics,
+    /// Permits by policy that are not written down yet.
+    pub permits: PermitCounts,
     states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
@@ -105,6 +108,7 @@ impl App {
             audit: AuditWriter::start(parts.store.clone()),
             failures: FailureLimiter::new(parts.config.limits.failed_exchanges_per_minute),
             metrics: Metrics::new(),
+            permits: PermitCounts::default(),
             config: parts.config,
             store: parts.store,
             clock: parts.clock,

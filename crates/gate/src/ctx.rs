@@ -278,6 +278,7 @@ impl Ctx {
             self.0.trail.lock().details.decision.insert("external".into(), json!("monitor"));
         }
         if decision.permitted && external != ExternalState::Limited {
+            self.0.app.permits.note(&target.account, &decision.matched, self.now());
             self.0.trail.lock().permitted = true;
             return Ok(Permit {
                 action: action.to_owned(),

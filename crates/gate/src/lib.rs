@@ -15,6 +15,7 @@ pub mod etag;
 pub mod http;
 pub mod links;
 pub mod metrics;
+pub mod permits;
 pub mod rate;
 
 pub use self::http::endpoint::{Auth, Effect, Endpoint, ErrorContext, Service};

@@ -81,7 +81,10 @@ pub fn open_store(options: &Options) -> anyhow::Result<(Store, Arc<KeyRing>)> {
         };
         StoreConfig { target, readers: readers.max(2) * 2 }
     });
-    std::fs::create_dir_all(&options.data)
+    // Nobody else has business in it. A folder that is there already keeps its mode: an administrator chose it.
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+        .recursive(true)
+        .create(&options.data)
         .map_err(|e| anyhow::anyhow!("cannot use the data folder {}: {e}", options.data.display()))?;
     let store = Store::open(&config)?;
     let file = if options.config.keyring.is_empty() {

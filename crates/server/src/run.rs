@@ -86,6 +86,12 @@ pub async fn start(
         .context("the first account could not be made")?;
     background::start(&server.app);
     let address = bound.address;
-    let stopped = tokio::spawn(listen::serve(bound, server.clone(), stop));
+    let serving = listen::serve(bound, server.clone(), stop);
+    let app = server.app.clone();
+    let stopped = tokio::spawn(async move {
+        let ended = serving.await;
+        background::counts(&app).await;
+        ended
+    });
     Ok(Running { address, bootstrap: made, server, stopped })
 }

@@ -197,6 +197,22 @@ fn names_that_fit_several_objects_are_refused_with_their_ids() {
 }
 
 #[test]
+fn the_data_folder_and_what_is_in_it_are_of_their_owner_only() {
+    let world = World::start();
+    let data = world.file("marker", "").with_file_name("data");
+    assert_eq!(mode(&data), 0o700);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let path = entry.unwrap().path();
+        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        names.push(path.file_name().unwrap().to_string_lossy().into_owned());
+    }
+    for name in ["avouch.db", "bootstrap.env", "keyring"] {
+        assert!(names.iter().any(|n| n == name), "{name} is not among {names:?}");
+    }
+}
+
+#[test]
 fn sessions_are_private_and_renewed_and_end() {
     let world = World::start();
     let admin = world.owner();

@@ -8,8 +8,9 @@ use avouch_wire::text;
 use serde_json::{Map, Value, json};
 
 use super::logic::{self, Asker};
+use super::permits;
 use super::render::{self, Format, View};
-use super::{Policy, Schema, State, list, sql, subject_key, target};
+use super::{Permitted, Policy, Schema, State, list, sql, subject_key, target};
 use crate::{next_tag, roles};
 
 const TARGET: &str = "iam-am/policy";
@@ -225,6 +226,7 @@ async fn create(ctx: Ctx, request: Request, schema: Schema) -> Result<Response> 
         created_by: by.clone(),
         modified_at: now,
         modified_by: by,
+        permitted: Permitted::default(),
     };
     let permit = authorize(&ctx, "iam.policy.create", &account, Some(&doc), policy.id.as_str()).await?;
     let asker = asker(&ctx, &account).await?;
@@ -242,7 +244,7 @@ async fn create(ctx: Ctx, request: Request, schema: Schema) -> Result<Response> 
 
 async fn get(ctx: Ctx, request: Request, schema: Schema) -> Result<Response> {
     let format = list::format(&request)?;
-    let policy = load(&ctx, &request).await?;
+    let mut policy = load(&ctx, &request).await?;
     if schema == Schema::V1 && policy.schema == Schema::V2 {
         // COMPAT: a policy that was written in the newer version has no full form in the older one.
         return Err(not_found(policy.id.as_str()));
@@ -256,6 +258,17 @@ async fn get(ctx: Ctx, request: Request, schema: Schema) -> Result<Response> {
     }
     let account = policy.account.clone();
     let custom = ctx.read(move |tx| roles::sql::all(tx, &account)).await?;
+    if format == Format::LastPermit {
+        let read = policy.clone();
+        policy = ctx
+            .read(move |tx| {
+                let mut one = [read.clone()];
+                permits::fill(tx, &read.account, &mut one)?;
+                let [one] = one;
+                Ok(one)
+            })
+            .await?;
+    }
     let base = ctx.app().config.origin();
     let view = View { base: &base, format, custom: &custom };
     let body = match schema {

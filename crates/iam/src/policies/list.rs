@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::http::{account_param, asker};
 use super::logic::Asker;
 use super::render::{self, Format, View};
-use super::{Policy, Schema, State, sql};
+use super::{Policy, Schema, State, permits, sql};
 use crate::roles;
 
 /// Largest page.
@@ -74,7 +74,9 @@ impl Sort {
             Column::ModifiedAt => millis(p.modified_at),
             Column::ModifiedBy => p.modified_by.clone(),
             Column::State => p.state.as_str().to_owned(),
-            Column::LastPermitAt | Column::LastPermitFrequency => String::new(),
+            // No permit comes first.
+            Column::LastPermitAt => p.permitted.last_at.map(millis).unwrap_or_default(),
+            Column::LastPermitFrequency => format!("{:020}", p.permitted.times),
         }
     }
 }
@@ -233,6 +235,9 @@ impl Query {
             None => sql::page(tx, &self.account, state, &(i64::MIN, String::new()), i64::MAX)?,
         };
         all.retain(wanted);
+        if matches!(sort.column, Column::LastPermitAt | Column::LastPermitFrequency) {
+            permits::fill(tx, &self.account, &mut all)?;
+        }
         let mut keyed: Vec<((String, String), Policy)> =
             all.into_iter().map(|p| ((sort.key(&p), p.id.as_str().to_owned()), p)).collect();
         keyed.sort_by(|(a, _), (b, _)| if sort.descending { b.cmp(a) } else { a.cmp(b) });
@@ -288,7 +293,10 @@ async fn list(ctx: Ctx, request: Request, schema: Schema) -> Result<Response> {
     let asked = query.clone();
     let (page, more, custom) = ctx
         .read(move |tx| {
-            let (page, more) = asked.run(tx, &asker)?;
+            let (mut page, more) = asked.run(tx, &asker)?;
+            if asked.format == Format::LastPermit {
+                permits::fill(tx, &asked.account, &mut page)?;
+            }
             Ok((page, more, roles::sql::all(tx, &asked.account)?))
         })
         .await?;

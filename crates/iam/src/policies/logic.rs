@@ -12,7 +12,7 @@ use avouch_wire::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::render::{self, Format, View};
-use super::{Policy, Schema, State, TAGGED_PER_ACCOUNT, canonical_key, sql, subject_key};
+use super::{Policy, Schema, State, TAGGED_PER_ACCOUNT, canonical_key, permits, sql, subject_key};
 use crate::{access_groups, next_tag, roles, service_ids};
 
 /// Rows looked at at once when all policies of an account are.
@@ -124,6 +124,7 @@ pub fn delete(tx: &mut Tx<'_>, policy: &Policy) -> Result<()> {
     if let Ok(doc) = policy.doc() {
         unlocked(tx, &policy.account, &doc)?;
     }
+    permits::forget(tx, &policy.account, &policy.id)?;
     sql::update(tx, policy)
 }
 
@@ -132,6 +133,7 @@ pub fn delete(tx: &mut Tx<'_>, policy: &Policy) -> Result<()> {
 /// # Errors
 /// Those of the store.
 pub fn retire(tx: &mut Tx<'_>, mut policy: Policy, by: &str, now: Timestamp) -> Result<()> {
+    permits::forget(tx, &policy.account, &policy.id)?;
     policy.etag = derived_tag(&policy);
     policy.state = State::Deleted;
     policy.modified_at = now;

@@ -10,6 +10,7 @@
 pub mod http;
 pub mod list;
 pub mod logic;
+pub mod permits;
 pub mod render;
 pub mod sql;
 
@@ -100,6 +101,17 @@ pub struct Policy {
     pub modified_at: Timestamp,
     /// IAM id of who changed it last.
     pub modified_by: String,
+    /// What it permitted, where somebody asked for that.
+    pub permitted: Permitted,
+}
+
+/// What a policy permitted so far, up to a second ago.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Permitted {
+    /// How often.
+    pub times: i64,
+    /// When it last did; `None`: never.
+    pub last_at: Option<Timestamp>,
 }
 
 /// What the row of a policy holds beside the document, to find it by.
@@ -219,6 +231,7 @@ pub fn create_owner(
             created_by: iam_id.as_str().to_owned(),
             modified_at: now,
             modified_by: iam_id.as_str().to_owned(),
+            permitted: Permitted::default(),
         };
         sql::insert(tx, &policy)?;
     }

@@ -116,8 +116,9 @@ fn marks(p: &Policy, view: &View<'_>, out: &mut Map<String, Value>) {
     out.insert("last_modified_by_id".into(), json!(p.modified_by));
     out.insert("state".into(), json!(p.state.as_str()));
     if view.format == Format::LastPermit {
-        out.insert("last_permit_at".into(), Value::Null);
-        out.insert("last_permit_frequency".into(), json!(0));
+        let last = p.permitted.last_at.map(|at| json!(at.rfc3339_millis()));
+        out.insert("last_permit_at".into(), last.unwrap_or(Value::Null));
+        out.insert("last_permit_frequency".into(), json!(p.permitted.times));
     }
 }
 

@@ -239,5 +239,6 @@ fn read(row: &Row) -> Result<Policy> {
         created_by: row.get(7)?,
         modified_at: Timestamp::from_millis(row.get(8)?),
         modified_by: row.get(9)?,
+        permitted: super::Permitted::default(),
     })
 }

@@ -275,6 +275,41 @@ async fn formats_add_what_they_say() {
 }
 
 #[tokio::test]
+async fn a_policy_tells_how_often_it_permitted_something_until_it_is_deleted() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let (viewer, viewer_id) = t.identity().await;
+    let id = t.grant(&viewer_id, &platform("Viewer"), json!([eq("serviceName", "iam-identity")])).await;
+    let idle = t.grant(&viewer_id, &service_role("Reader"), json!([eq("serviceName", "kms")])).await;
+    let path = format!("/v2/policies/{id}?format=include_last_permit");
+    let profile = admin.post("/v1/profiles", json!({"name": "p", "account_id": t.account()})).await;
+    let read = format!("/v1/profiles/{}", profile.body["id"].as_str().unwrap());
+    assert_eq!(viewer.get(&read).await.status, 200);
+    t.tick().await;
+    t.advance_secs(10);
+    assert_eq!(viewer.get(&read).await.status, 200);
+    t.tick().await;
+    let r = admin.get(&path).await;
+    assert_eq!(r.body["last_permit_frequency"], 2, "{}", r.body);
+    assert_eq!(r.body["last_permit_at"], t.now().rfc3339_millis());
+    // The list tells and sorts by it; those that never permitted anything come first.
+    let list =
+        format!("/v2/policies?account_id={}&iam_id={viewer_id}&format=include_last_permit", t.account());
+    for (sort, wanted) in [("last_permit_at", [&idle, &id]), ("-last_permit_frequency", [&id, &idle])] {
+        let r = admin.get(&format!("{list}&sort={sort}")).await;
+        let ids: Vec<&str> =
+            r.body["policies"].as_array().unwrap().iter().map(|p| p["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, wanted, "{sort}");
+    }
+    // A refusal counts nothing, and a deleted policy starts anew.
+    assert_eq!(viewer.delete(&read).await.status, 403);
+    assert_eq!(admin.delete(&format!("/v2/policies/{id}")).await.status, 204);
+    t.tick().await;
+    let r = admin.get(&path).await;
+    assert_eq!((&r.body["last_permit_at"], &r.body["last_permit_frequency"]), (&Value::Null, &json!(0)));
+}
+
+#[tokio::test]
 async fn who_writes_a_policy_needs_the_right_on_its_target() {
     let t = TestApp::new().await;
     let (keeper, keeper_id) = t.identity().await;
