@@ -1,9 +1,12 @@
 //! The whole server, through its real router on a real store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod audience;
 mod canary;
 mod catalogue;
 mod explain;
 mod matrix;
+mod rotation;
 mod secrets;
+mod tenancy;
 mod world;
