@@ -5,6 +5,7 @@ mod audience;
 mod canary;
 mod catalogue;
 mod explain;
+mod life;
 mod matrix;
 mod rotation;
 mod secrets;

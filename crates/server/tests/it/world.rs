@@ -233,6 +233,8 @@ impl World {
                 format!("?account_id={}", self.get("account"))
             }
             "/v1/profiles/{id}/links" => "?type=VSI".into(),
+            // Its rule would hold the group otherwise.
+            "/v2/groups/{access_group_id}" => "?force=true".into(),
             "/avouch/v1/trust" => format!("?profile_id={}", self.get("profile")),
             _ => String::new(),
         }
