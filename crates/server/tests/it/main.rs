@@ -8,6 +8,7 @@ mod explain;
 mod life;
 mod matrix;
 mod rotation;
+mod sealed;
 mod secrets;
 mod tenancy;
 mod world;
