@@ -363,7 +363,8 @@ async fn lists_show_nothing_of_another_account_whatever_they_are_filtered_by() {
                 queries.push(format!("account_id={account}&{parameter}={id}"));
             }
         }
-        queries.push("scope=account&type=all".into());
+        queries.push("scope=account&type=user".into());
+        queries.push("scope=account&type=serviceid".into());
         queries.push("trail=operator".into());
         for query in queries {
             let r = b.0.get(&format!("{own}?{query}")).await;
