@@ -392,6 +392,9 @@ async fn lists_show_nothing_of_another_account_whatever_they_are_filtered_by() {
     assert!(own.text.contains(b.1.get("profile")), "{}", own.text);
 }
 
+/// Method, path, the object of the world that the body names, and the body with its id.
+type Case = (&'static str, String, &'static str, Box<dyn Fn(&str) -> Value>);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_name_objects_of_another_account_are_answered_like_unknown_ones() {
     let Accounts { t, a, b } = accounts().await;
@@ -411,7 +414,7 @@ async fn bodies_that_name_objects_of_another_account_are_answered_like_unknown_o
     };
     let link =
         |crn: &str| json!({"cr_type": "IKS_SA", "link": {"crn": crn, "namespace": "n9", "name": "sa"}});
-    let mut cases: Vec<(&str, String, &str, Box<dyn Fn(&str) -> Value>)> = Vec::new();
+    let mut cases: Vec<Case> = Vec::new();
     for (method, path, name) in [
         ("POST", "/v1/profiles", "account"),
         ("POST", "/v1/serviceids", "account"),
