@@ -501,14 +501,20 @@ impl Ctx {
             details.action = Some("iam-am.access.deny".into());
         }
         let account = caller.account().clone();
-        let mut target = target.unwrap_or_else(|| {
+        // A stranger's attempt is told in his own trail, like one on what does not exist: neither does he learn there that
+        // he found something, nor does its owner learn of guesses.
+        let known = target.filter(|target| target.account == account);
+        if known.is_none() {
+            details.decision.clear();
+            details.request.clear();
+            details.response.clear();
+            (details.target_crn, details.target_name, details.target_type) = (None, None, None);
+            (details.locked, details.warning) = (false, None);
+        }
+        let target = known.unwrap_or_else(|| {
             let service = endpoint.events.first().and_then(|e| e.split('.').next()).unwrap_or("avouch");
             Target::global(service, &account, ResourceAttrs::service(&account, service), "")
         });
-        if target.account != account {
-            // A stranger's attempt is told in his own trail; the owner of the target learns nothing from guesses.
-            target.account = account;
-        }
         let permit = Permit {
             action: endpoint.actions.first().copied().unwrap_or_default().to_owned(),
             target,

@@ -144,9 +144,13 @@ fn told(r: &TestResponse, ids: &[&str], transaction: &str) -> (u16, String, Stri
 }
 
 async fn ask(client: &Client, e: &Endpoint, path: &str, body: &Value) -> TestResponse {
+    ask_as(client, e, path, body, "t1").await
+}
+
+async fn ask_as(client: &Client, e: &Endpoint, path: &str, body: &Value, transaction: &str) -> TestResponse {
     let body =
         if ["GET", "HEAD", "DELETE"].contains(&e.method.as_str()) { Value::Null } else { body.clone() };
-    let client = client.with_header("if-match", "*").with_header("transaction-id", "t1");
+    let client = client.with_header("if-match", "*").with_header("transaction-id", transaction);
     client.json(e.method.as_str(), path, body).await
 }
 
@@ -199,6 +203,33 @@ fn bearers(t: &TestApp) -> Vec<Endpoint> {
     services.iter().flat_map(|s| s.endpoints.clone()).filter(|e| e.auth == Auth::Bearer).collect()
 }
 
+/// The trail of the caller's account, by transaction.
+async fn trail(client: &Client) -> BTreeMap<String, Vec<Value>> {
+    let mut out: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut cursor = String::new();
+    loop {
+        let page = client.get(&format!("/avouch/v1/audit/events?limit=200{cursor}")).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        for event in page.body["events"].as_array().unwrap() {
+            let transaction = event["correlationId"].as_str().unwrap_or_default().to_owned();
+            out.entry(transaction).or_default().push(event.clone());
+        }
+        match page.body["next"].as_str().or(page.body["cursor"].as_str()) {
+            Some(next) => cursor = format!("&cursor={}", next.rsplit("cursor=").next().unwrap_or(next)),
+            None => return out,
+        }
+    }
+}
+
+/// An event without what every event has for itself, and without the ids that the caller sent.
+fn event(event: &Value, ids: &[&str]) -> String {
+    let mut event = event.clone();
+    for own in ["id", "correlationId", "eventTime"] {
+        event.as_object_mut().unwrap().remove(own);
+    }
+    text_without(&event, ids)
+}
+
 /// Everything that the owner of an account can read in it, but for counters of use and the trail itself.
 async fn everything(t: &TestApp, admin: &Client, world: &World) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
@@ -230,6 +261,7 @@ async fn ids_of_another_account_and_ids_that_never_were_are_answered_alike_at_ev
     let before = (everything(&t, admin, &a.1).await, everything(&t, stranger, &b.1).await);
     let mut asked = 0;
     let mut found = Vec::new();
+    let mut sent = Vec::new();
     for e in bearers(&t) {
         let parameters: Vec<&str> = e
             .path
@@ -265,11 +297,13 @@ async fn ids_of_another_account_and_ids_that_never_were_are_answered_alike_at_ev
                 .map(|p| object(e.path, p).unwrap())
                 .map(|o| (a.1.get(o).to_owned(), never(a.1.get(o))))
                 .unzip();
-            let one = ask(stranger, &e, &theirs, &body).await;
-            let other = ask(stranger, &e, &nobodys, &body).await;
+            let transactions = (format!("known-{asked}"), format!("never-{asked}"));
+            let one = ask_as(stranger, &e, &theirs, &body, &transactions.0).await;
+            let other = ask_as(stranger, &e, &nobodys, &body, &transactions.1).await;
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
             let unknown: Vec<&str> = unknown.iter().map(String::as_str).collect();
-            let (one, other) = (told(&one, &known, "t1"), told(&other, &unknown, "t1"));
+            let (one, other) = (told(&one, &known, &transactions.0), told(&other, &unknown, &transactions.1));
+            sent.push((transactions, known.join(" "), unknown.join(" ")));
             asked += 1;
             // Calls on several objects answer for each of them.
             if one != other || ![404, 207].contains(&one.0) {
@@ -287,6 +321,20 @@ async fn ids_of_another_account_and_ids_that_never_were_are_answered_alike_at_ev
             assert_eq!(text_without(&now, &[]), text_without(&was, &[]), "{path}");
         }
     }
+    let trail = trail(stranger).await;
+    let nothing = Vec::new();
+    for ((known, never), theirs, nobodys) in &sent {
+        let told = |transaction: &str, ids: &str| -> Vec<String> {
+            let ids: Vec<&str> = ids.split(' ').collect();
+            trail.get(transaction).unwrap_or(&nothing).iter().map(|e| event(e, &ids)).collect()
+        };
+        assert_eq!(
+            told(known, theirs),
+            told(never, nobodys),
+            "{theirs}: the caller's own trail tells them apart"
+        );
+    }
+    assert!(trail.keys().filter(|t| t.starts_with("known-")).count() > 100, "{}", trail.len());
     // Who tried is not told to the owner of what he tried.
     let stranger_id = b.1.get("owner");
     let seen = t.events(&[("initiator_id", stranger_id)]).await;
