@@ -259,6 +259,11 @@ async fn ids_of_another_account_and_ids_that_never_were_are_answered_alike_at_ev
     everything(&t, admin, &a.1).await;
     everything(&t, stranger, &b.1).await;
     let before = (everything(&t, admin, &a.1).await, everything(&t, stranger, &b.1).await);
+    let counted = async || -> Vec<String> {
+        let metrics = t.anon().get("/metrics").await.text;
+        metrics.lines().filter(|l| l.contains("refusal")).map(str::to_owned).collect()
+    };
+    let refusals = counted().await;
     let mut asked = 0;
     let mut found = Vec::new();
     let mut sent = Vec::new();
@@ -321,6 +326,7 @@ async fn ids_of_another_account_and_ids_that_never_were_are_answered_alike_at_ev
             assert_eq!(text_without(&now, &[]), text_without(&was, &[]), "{path}");
         }
     }
+    assert_eq!(counted().await, refusals, "counters that anybody may read tell them apart");
     let trail = trail(stranger).await;
     let nothing = Vec::new();
     for ((known, never), theirs, nobodys) in &sent {
