@@ -13,6 +13,7 @@ pub struct Args {}
 
 /// Runs `avouch demo`.
 pub fn main(_args: Args) -> anyhow::Result<()> {
+    run::seal_memory()?;
     let mut config = run::configuration(None)?;
     config.listen = "127.0.0.1:0".into();
     config.public_url = String::new();

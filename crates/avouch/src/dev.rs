@@ -16,6 +16,7 @@ pub struct Args {
 
 /// Runs `avouch dev`.
 pub fn main(args: Args) -> anyhow::Result<()> {
+    run::seal_memory()?;
     let mut config = run::configuration(None)?;
     config.listen = args.listen;
     // A developer's clusters are on his own machine.

@@ -9,6 +9,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Memory is wiped when it is given back, so that buffers of requests, answers and parsers, which no type of ours guards,
+/// keep no payload or key for a later reader of the process's memory.
+#[global_allocator]
+static MEMORY: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();

@@ -23,6 +23,7 @@ pub struct Args {
 
 /// Runs `avouch server`.
 pub fn main(args: Args) -> anyhow::Result<()> {
+    run::seal_memory()?;
     let mut config = run::configuration(args.config.as_deref())?;
     if let Some(listen) = args.listen {
         config.listen = listen;

@@ -169,6 +169,7 @@ impl Details {
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
     pub recorded: bool,
+    pub decided: bool,
     pub target: Option<Target>,
     /// The last decision on `target` allowed the caller something.
     pub permitted: bool,
@@ -267,6 +268,7 @@ impl Ctx {
     pub async fn authorize(&self, action: &str, target: &Target) -> Result<Permit> {
         let caller = self.caller()?;
         self.note(target);
+        self.0.trail.lock().decided = true;
         let account = self.0.app.account(&target.account).await?;
         let decision = account.decide(caller.iam_id().as_str(), action, &target.attrs, self.now());
         let external = if caller.account() == &target.account {
@@ -298,12 +300,27 @@ impl Ctx {
             decision.insert("attributes".into(), attributes_json(&target.attrs));
             decision.insert("permitted".into(), json!(false));
         }
-        self.0.app.metrics.refusal("access");
         if caller.account() == &target.account {
+            self.0.app.metrics.refusal("access");
             Err(Error::forbidden().reason("access"))
         } else {
+            // Not counted, as what does not exist is not: anybody may read the counters.
             Err(Error::new(Kind::NotFound, "Not found.").reason("other_account"))
         }
+    }
+
+    /// The work of a decision for an answer that came without one: what does not exist takes as long as what belongs to
+    /// another account.
+    pub(crate) async fn decide_nothing(&self) -> Result<()> {
+        let (Some(caller), false) = (&self.0.caller, self.0.trail.lock().decided) else { return Ok(()) };
+        let action = self.0.endpoint.actions.first().copied().unwrap_or_default();
+        let service = action.split('.').next().unwrap_or_default();
+        let picture = self.0.app.account(caller.account()).await?;
+        let attrs = ResourceAttrs::service(caller.account(), service);
+        // Asked about nobody: like a stranger, he matches no policy.
+        let nothing = picture.decide("", action, &attrs, self.now());
+        std::hint::black_box(nothing.permitted);
+        Ok(())
     }
 
     /// A permit for what an identity may do to itself without any policy (`reason` says which rule).
@@ -508,21 +525,17 @@ impl Ctx {
             details.action = Some("iam-am.access.deny".into());
         }
         let account = caller.account().clone();
-        let unknown = || {
+        // A stranger's attempt is told in his own trail, like one on what does not exist: neither does he learn there that
+        // he found something, nor does its owner learn of guesses. What he was allowed belongs into the owner's trail.
+        let known = target.filter(|target| permitted || target.account == account);
+        if known.is_none() {
+            let action = details.action.take();
+            details = Details { action, status, failure: details.failure, ..Details::default() };
+        }
+        let target = known.unwrap_or_else(|| {
             let service = endpoint.events.first().and_then(|e| e.split('.').next()).unwrap_or("avouch");
             Target::global(service, &account, ResourceAttrs::service(&account, service), "")
-        };
-        let target = match target {
-            Some(target) if permitted || target.account == account => target,
-            Some(_) => {
-                // A stranger's attempt is told in his own trail; the owner of the target learns nothing from guesses.
-                // Nor does the stranger: his trail must not name what his answer did not tell from nothing.
-                let action = details.action.take();
-                details = Details { action, status, failure: details.failure, ..Details::default() };
-                unknown()
-            }
-            None => unknown(),
-        };
+        });
         let permit = Permit {
             action: endpoint.actions.first().copied().unwrap_or_default().to_owned(),
             target,

@@ -272,6 +272,12 @@ impl From<avouch_store::Error> for Error {
             avouch_store::Error::Unavailable { .. } => {
                 Error::unavailable("The store cannot be written at the moment; nothing was changed.").cause(e)
             }
+            // Only what a caller sent can hold one.
+            avouch_store::Error::Nul => Error::new(
+                Kind::Invalid,
+                "The request holds a character that no text here may have (U+0000).",
+            )
+            .cause(e),
             other => Error::internal(other),
         }
     }

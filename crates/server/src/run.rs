@@ -30,6 +30,18 @@ pub fn configuration(file: Option<&Path>) -> anyhow::Result<Config> {
     Config::load(file, std::env::vars()).map_err(|e| anyhow::anyhow!(e))
 }
 
+/// Keeps what is in memory in memory: no core file is written when the process dies, and no other process of the same
+/// user may look into it. For programs that hold secrets, before they hold any.
+///
+/// # Errors
+/// When the system refuses; better no server than one that would leave its keys in a file.
+pub fn seal_memory() -> anyhow::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .context("core files cannot be switched off")?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("the process cannot be made undumpable")
+}
+
 /// Logs to standard error; `RUST_LOG` overrides the given filter.
 pub fn logging(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()

@@ -28,6 +28,9 @@ pub enum Error {
     /// Another server uses the folder.
     #[error("{0}")]
     Locked(String),
+    /// A parameter is a text with a NUL.
+    #[error("text with a NUL")]
+    Nul,
     /// A column or parameter does not hold what the code expects.
     #[error("type: {0}")]
     Type(String),

@@ -56,7 +56,7 @@ impl<'a> Tx<'a> {
     /// # Errors
     /// `Unique`, or what the engine says. Whatever the closure then answers, nothing of it is kept.
     pub fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64> {
-        self.run(|connection| connection.execute(sql, values))
+        self.run(|connection| storable(values).and_then(|()| connection.execute(sql, values)))
     }
 
     /// Runs a query (or a statement with `returning`).
@@ -64,7 +64,7 @@ impl<'a> Tx<'a> {
     /// # Errors
     /// What the engine says.
     pub fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
-        self.run(|connection| connection.query(sql, values))
+        self.run(|connection| storable(values).and_then(|()| connection.query(sql, values)))
     }
 
     /// The first row, if any.
@@ -197,4 +197,10 @@ impl std::fmt::Debug for Tx<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tx")
     }
+}
+
+/// PostgreSQL has no text with a NUL, so neither engine takes one.
+fn storable(values: &[Value]) -> Result<()> {
+    let nul = values.iter().any(|v| matches!(v, Value::Text(text) if text.contains('\0')));
+    if nul { Err(Error::Nul) } else { Ok(()) }
 }

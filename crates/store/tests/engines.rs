@@ -96,7 +96,7 @@ async fn every_kind_of_value_comes_back_as_it_went_in() {
 async fn a_text_with_a_nul_is_refused() {
     on_both(|f| async move {
         let refused = f.store.write::<_, Error, _>(|tx| tx.execute(INSERT, &params!["a\0b", ""])).await;
-        assert!(matches!(refused, Err(Error::Type(_))), "{refused:?}");
+        assert!(matches!(refused, Err(Error::Nul)), "{refused:?}");
     })
     .await;
 }

@@ -1,6 +1,9 @@
 //! Checks on text that people choose: names, descriptions, anything that is stored and shown again.
 //!
-//! They answer yes or no. Nothing is trimmed or normalised here: what was checked is what is stored.
+//! They answer yes or no. Nothing is trimmed or normalised by a check: what was checked is what is stored. What is unique in
+//! whatever case is compared by its [`key`].
+
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// True when `s` is not longer than `max` characters and holds no control, format or separator characters that could hide
 /// or reorder text on a screen or split a log line. Line feeds and tabs are control characters and are refused.
@@ -20,9 +23,30 @@ pub fn printable_multiline(s: &str, max: usize) -> bool {
     within(s, max) && s.chars().all(|c| matches!(c, '\n' | '\r' | '\t') || visible(c))
 }
 
-/// A display name: printable, not empty, at most `max` characters, no white space at either end.
+/// A display name: printable, not empty, at most `max` characters, no white space at either end, and composed (NFC), so
+/// that no two names are one text in two spellings.
+///
+/// ```
+/// assert!(avouch_wire::text::name("Bauh\u{fc}tte", 20));
+/// assert!(!avouch_wire::text::name("Bauhu\u{308}tte", 20));
+/// assert!(!avouch_wire::text::name("tail ", 20));
+/// ```
 pub fn name(s: &str, max: usize) -> bool {
-    !s.is_empty() && s.trim().len() == s.len() && printable(s, max)
+    !s.is_empty() && s.trim().len() == s.len() && printable(s, max) && is_nfc(s)
+}
+
+/// What two texts have in common that differ only in case, width or composition. For comparing and for unique indexes,
+/// never for showing.
+///
+/// ```
+/// use avouch_wire::text::key;
+/// assert_eq!(key("Admins"), key("ADMINS"));
+/// assert_eq!(key("Admins"), key("\u{ff21}\u{ff44}\u{ff4d}\u{ff49}\u{ff4e}\u{ff53}"));
+/// assert_ne!(key("Admins"), key("Admin"));
+/// ```
+pub fn key(s: &str) -> String {
+    // Composing may give capitals and small letters may want composing.
+    s.nfkc().collect::<String>().to_lowercase().nfkc().collect()
 }
 
 /// A DNS label: 1 to 63 of `a-z`, `0-9`, `-`, with a letter or digit at both ends.

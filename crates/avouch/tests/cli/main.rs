@@ -1,6 +1,7 @@
 //! The program from outside: a server process, and lines as people and scripts type them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod memory;
 mod world;
 
 use std::time::{Duration, Instant};

@@ -11,7 +11,7 @@ use avouch_crypto::jws::{Alg, SigningKey, compact};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_avouch");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_avouch");
 
 /// Variables of whoever runs the tests that must not reach the program.
 const FOREIGN: &[&str] = &[
@@ -100,6 +100,11 @@ impl World {
             .run(&format!("login -a {} --apikey {} -r us-south -g default", world.url, world.key))
             .ok();
         world
+    }
+
+    /// Id of the server process.
+    pub fn pid(&self) -> u32 {
+        self.server.id()
     }
 
     /// Who logged in at the start.

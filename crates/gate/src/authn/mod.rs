@@ -248,10 +248,24 @@ impl Authenticator {
         }
         let keys = self.keys.load();
         let key = keys.keys.get(&kid).ok_or_else(bad_token)?;
+        // Ours carry no type; a typed token is one of another kind.
+        if unverified.typ().is_some() {
+            return Err(bad_token());
+        }
         let verified = unverified.verify(&key.key).map_err(|_| bad_token())?;
+        // An access token names no audience: whatever else our keys sign is meant for the one that it names.
+        if verified.claims.contains_key("aud") {
+            return Err(bad_token());
+        }
+        let not_before = verified.claims.get("nbf").map(serde_json::Value::as_i64);
         let claims: TokenClaims =
             serde_json::from_value(serde_json::Value::Object(verified.claims)).map_err(|_| bad_token())?;
-        if claims.iss != self.issuer || claims.iat > now.secs() + LEEWAY_SECS {
+        let begins = not_before.unwrap_or(Some(claims.iat)).ok_or_else(bad_token)?.max(claims.iat);
+        let sound = claims.iss == self.issuer
+            && begins <= now.secs() + LEEWAY_SECS
+            && claims.id == claims.iam_id
+            && claims.account.valid;
+        if !sound {
             return Err(bad_token());
         }
         if now.secs() >= claims.exp {

@@ -138,7 +138,12 @@ where
                 caller,
                 trail: parking_lot::Mutex::new(Trail::default()),
             }));
-            let outcome = handle(&ctx, route, &head, params, body).await;
+            let mut outcome = handle(&ctx, route, &head, params, body).await;
+            if outcome.as_ref().is_err_and(|e| e.kind() == Kind::NotFound)
+                && let Err(e) = ctx.decide_nothing().await
+            {
+                outcome = Err(e);
+            }
             let outcome = match outcome {
                 Ok(response) => match ctx.finish(response.status, None).await {
                     Ok(()) => Ok(response),

@@ -280,7 +280,7 @@ async fn create(ctx: Ctx, request: Request) -> Result<Response> {
 /// The name must not be another group's, nor the public group's.
 fn free(tx: &mut Tx<'_>, group: &Group) -> Result<()> {
     let other = sql::by_name(tx, &group.account, &group.name)?.filter(|g| g.id != group.id);
-    let public = Group::public(&group.account, None).name.to_lowercase() == group.name.to_lowercase();
+    let public = text::key(&Group::public(&group.account, None).name) == text::key(&group.name);
     if other.is_some() || public {
         return Err(
             Error::conflict("An access group of that name exists already.").code("group_name_conflict")

@@ -3,6 +3,7 @@
 use avouch_gate::{Error, Result};
 use avouch_store::{Row, Tx, params};
 use avouch_wire::ids::{AccessGroupId, AccountId};
+use avouch_wire::text::key;
 use avouch_wire::time::Timestamp;
 
 use super::{Group, Member, MemberKind, Rule, Settings};
@@ -12,11 +13,6 @@ const GROUP: &str =
 const MEMBER: &str = "group_id, iam_id, kind, created_at, created_by";
 const RULE: &str = "id, account_id, group_id, name, realm_name, expiration, conditions, etag, created_at, created_by, \
                     modified_at, modified_by";
-
-/// Names are one when they differ only in case.
-fn key(name: &str) -> String {
-    name.to_lowercase()
-}
 
 fn taken(e: avouch_store::Error) -> Error {
     match e {

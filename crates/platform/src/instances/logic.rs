@@ -14,7 +14,7 @@ pub const RECLAIM_DAYS: i64 = 7;
 
 /// Names that the published service takes.
 pub fn name_is_good(name: &str) -> bool {
-    (1..=180).contains(&name.chars().count())
+    avouch_wire::text::name(name, 180)
         && name.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '.' | '_' | ':'))
 }
 

@@ -3,6 +3,7 @@
 use avouch_crypto::rng;
 use avouch_gate::{Ctx, Error, Kind, Request, Response, Result};
 use avouch_wire::ids::AccountId;
+use avouch_wire::text;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,10 +26,7 @@ fn not_found(id: &str) -> Error {
 }
 
 fn check_name(name: &str) -> Result<()> {
-    let good = (1..=40).contains(&name.chars().count())
-        && !name.chars().any(char::is_control)
-        && name.trim() == name;
-    if good {
+    if text::name(name, 40) {
         Ok(())
     } else {
         Err(Error::invalid("name", "The property 'name' must have 1 to 40 characters."))

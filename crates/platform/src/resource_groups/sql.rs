@@ -3,16 +3,12 @@
 use avouch_gate::{Error, Result};
 use avouch_store::{Row, Tx, params};
 use avouch_wire::ids::AccountId;
+use avouch_wire::text::key;
 use avouch_wire::time::Timestamp;
 
 use super::ResourceGroup;
 
 const COLUMNS: &str = "account_id, id, name, state, is_default, created_at, updated_at";
-
-/// Names are one when they differ only in case.
-fn key(name: &str) -> String {
-    name.to_lowercase()
-}
 
 /// Writes a new group.
 ///

@@ -4,6 +4,7 @@ use avouch_crypto::rng;
 use avouch_gate::{Ctx, Endpoint, Error, Request, Response, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_wire::ids::{AccountId, IamId};
+use avouch_wire::text;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -89,14 +90,17 @@ struct Add {
 
 async fn add(ctx: Ctx, request: Request) -> Result<Response> {
     let body: Add = request.json()?;
-    let good = body.email.len() <= 254
-        && body.email.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty())
-        && !body.email.chars().any(|c| c.is_control() || c.is_whitespace());
+    // One person is one address: case, width and composition make no second one.
+    let email = text::key(&body.email);
+    let good = email.len() <= 254
+        && text::printable(&body.email, 254)
+        && email.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty())
+        && !email.chars().any(char::is_whitespace);
     if !good {
         return Err(Error::invalid("email", "The property 'email' is not an e-mail address."));
     }
     for (field, text) in [("first_name", &body.first_name), ("last_name", &body.last_name)] {
-        if text.chars().count() > 100 || text.chars().any(char::is_control) {
+        if !text::printable(text, 100) {
             return Err(Error::invalid(field, format!("The property '{field}' is not valid.")));
         }
     }
@@ -109,11 +113,11 @@ async fn add(ctx: Ctx, request: Request) -> Result<Response> {
         None => IamId::parse(&format!("IBMid-{}", rng::hex(ctx.app().rng.as_ref(), 5).to_uppercase()))
             .map_err(Error::internal)?,
     };
-    let permit = ctx.authorize(CREATE, &target(&account).named(&body.email)).await?;
+    let permit = ctx.authorize(CREATE, &target(&account).named(&email)).await?;
     let user = User {
         account,
         iam_id,
-        email: body.email.to_lowercase(),
+        email,
         first_name: body.first_name,
         last_name: body.last_name,
         state: "ACTIVE".into(),

@@ -1,9 +1,17 @@
 //! The whole server, through its real router on a real store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod audience;
 mod canary;
 mod catalogue;
 mod explain;
+mod life;
 mod matrix;
+mod names;
+mod rotation;
+mod sealed;
 mod secrets;
+mod tenancy;
+mod timing;
+mod weaker;
 mod world;

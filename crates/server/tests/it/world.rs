@@ -18,10 +18,18 @@ fn id(v: &Value) -> String {
     v["id"].as_str().unwrap_or_default().to_owned()
 }
 
+/// The claims of a token, unverified.
+pub fn claims(token: &str) -> Value {
+    let payload = avouch_crypto::base64url::decode(token.split('.').nth(1).unwrap()).unwrap();
+    serde_json::from_slice(&payload).unwrap()
+}
+
 impl World {
+    /// One of everything in the account of `admin`.
     pub async fn build(t: &TestApp, admin: &Client) -> Self {
         let mut ids = HashMap::new();
-        let account = t.account();
+        let claims = claims(admin.token());
+        let account = claims["account"]["bss"].as_str().unwrap();
         let make = async |path: &str, body: Value| {
             let r = admin.post(path, body).await;
             assert!(r.status == 201 || r.status == 200, "{path}: {} {}", r.status, r.body);
@@ -74,7 +82,15 @@ impl World {
         )
         .await;
         let group = make(&format!("/v2/groups?account_id={account}"), json!({"name": "g"})).await;
-        let instance = t.secrets_instance().await;
+        let groups = admin.get("/v2/resource_groups").await.body;
+        let default_group = id(&groups["resources"][0]);
+        let instance = make(
+            "/v2/resource_instances",
+            json!({"name": "secrets", "target": "us-south", "resource_group": default_group,
+                "resource_plan_id": "7713c3a8-3be8-4a9a-81bb-ee822fcaac3d"}),
+        )
+        .await;
+        let instance = instance["guid"].as_str().unwrap().to_owned();
         let sm = format!("/secrets-manager/{instance}/api/v2");
         let secret = make(
             &format!("{sm}/secrets"),
@@ -85,6 +101,48 @@ impl World {
         let resource_group = make("/v2/resource_groups", json!({"name": "rg", "account_id": account})).await;
         let serviceid_group =
             make("/v1/serviceid_groups", json!({"name": "sg", "account_id": account})).await;
+        let rule_of_group = make(
+            &format!("/v2/groups/{}/rules", id(&group)),
+            json!({"name": "r", "expiration": 12, "realm_name": "https://idp.test",
+                "conditions": [{"claim": "c", "operator": "EQUALS", "value": "v"}]}),
+        )
+        .await;
+        let ci = TestIssuer::new("https://ci.test");
+        let ci = make(
+            "/avouch/v1/issuers",
+            json!({"name": "ci", "issuer": ci.issuer, "jwks": ci.jwks(), "audiences": ["avouch"]}),
+        )
+        .await;
+        let user = make("/avouch/v1/users", json!({"email": "ada@avouch.test"})).await;
+        let event = admin.get("/avouch/v1/audit/events?limit=1").await.body;
+        // A login that may go on, for what is asked with refresh tokens.
+        let key = service_id["apikey"]["apikey"].as_str().unwrap();
+        let login = t
+            .anon()
+            .with_header("authorization", "Basic Yng6Yng=")
+            .form(
+                "/identity/token",
+                &[("grant_type", "urn:ibm:params:oauth:grant-type:apikey"), ("apikey", key)],
+            )
+            .await;
+        assert_eq!(login.status, 200, "{}", login.body);
+        let second = make(
+            "/v2/resource_instances",
+            json!({"name": "gone", "target": "us-south", "resource_group": default_group,
+                "resource_plan_id": "7713c3a8-3be8-4a9a-81bb-ee822fcaac3d"}),
+        )
+        .await;
+        let second = second["guid"].as_str().unwrap();
+        assert_eq!(admin.delete(&format!("/v2/resource_instances/{second}")).await.status, 204);
+        let reclamations = admin.get("/v1/reclamations").await.body;
+        ids.insert("reclamation", id(&reclamations["resources"][0]));
+        ids.insert("kid", issuer.kid.clone());
+        ids.insert("group_rule", id(&rule_of_group));
+        ids.insert("issuer", id(&ci));
+        ids.insert("user", user["iam_id"].as_str().unwrap().to_owned());
+        ids.insert("event", event["events"][0]["id"].as_str().unwrap_or_default().to_owned());
+        ids.insert("apikey_value", key.to_owned());
+        ids.insert("refresh_token", login.body["refresh_token"].as_str().unwrap().to_owned());
         ids.insert("profile", profile);
         ids.insert("link", id(&link));
         ids.insert("rule", id(&rule));
@@ -100,7 +158,7 @@ impl World {
         ids.insert("resource_group", id(&resource_group));
         ids.insert("serviceid_group", id(&serviceid_group));
         ids.insert("account", account.to_owned());
-        ids.insert("owner", t.owner().to_owned());
+        ids.insert("owner", claims["iam_id"].as_str().unwrap().to_owned());
         Self { ids, issuer }
     }
 
@@ -175,6 +233,8 @@ impl World {
                 format!("?account_id={}", self.get("account"))
             }
             "/v1/profiles/{id}/links" => "?type=VSI".into(),
+            // Its rule would hold the group otherwise.
+            "/v2/groups/{access_group_id}" => "?force=true".into(),
             "/avouch/v1/trust" => format!("?profile_id={}", self.get("profile")),
             _ => String::new(),
         }

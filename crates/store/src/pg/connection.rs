@@ -238,7 +238,6 @@ fn map(e: &postgres::Error) -> Error {
     if *state == SqlState::DISK_FULL {
         return Error::Full;
     }
-    // A text with a NUL.
     if *state == SqlState::CHARACTER_NOT_IN_REPERTOIRE {
         return Error::Type(text(e));
     }

@@ -119,10 +119,6 @@ impl ToSql for Value {
         Ok(ToSqlOutput::Borrowed(match self {
             Value::Null => ValueRef::Null,
             Value::Int(v) => ValueRef::Integer(*v),
-            // PostgreSQL has no such text, so this engine takes none either.
-            Value::Text(v) if v.contains('\0') => {
-                return Err(rusqlite::Error::ToSqlConversionFailure("text with a NUL".into()));
-            }
             Value::Text(v) => ValueRef::Text(v.as_bytes()),
             Value::Bytes(v) => ValueRef::Blob(v),
         }))
