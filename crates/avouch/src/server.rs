@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use avouch_server::run::{self, Running};
 use clap::Parser;
 
@@ -33,7 +32,6 @@ pub fn main(args: Args) -> anyhow::Result<()> {
         let Running { address, bootstrap, stopped, .. } =
             run::start(config, args.data.clone(), run::interrupted()).await?;
         if let Some(made) = bootstrap {
-            made.write(&args.data).context("cannot write bootstrap.env")?;
             eprintln!(
                 "First start: account {} made, see {}",
                 made.account,

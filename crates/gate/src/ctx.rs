@@ -18,7 +18,7 @@ use crate::audit::writer::Rider;
 use crate::audit::{self, Event, EventTarget, Initiator};
 use crate::authn::Caller;
 use crate::error::{Error, Kind, Result};
-use crate::http::endpoint::{Effect, Endpoint};
+use crate::http::endpoint::{Auth, Effect, Endpoint};
 use crate::links::ExternalState;
 
 /// What is acted on: decision attributes and audit target in one.
@@ -508,7 +508,9 @@ impl Ctx {
     /// The event of a request that wrote none: a read, or a failure after authentication.
     pub(crate) async fn finish(&self, status: u16, error: Option<&Error>) -> Result<()> {
         let endpoint = self.0.endpoint.clone();
-        if endpoint.events.is_empty() && !matches!(status, 401 | 403) {
+        // 404 among them: behind it may stand a refusal, and the trail must not tell it from what never was.
+        let refusal = matches!(status, 401 | 403 | 404) && endpoint.auth != Auth::Anonymous;
+        if endpoint.events.is_empty() && !refusal {
             return Ok(());
         }
         let (target, permitted, mut details) = {
@@ -545,7 +547,7 @@ impl Ctx {
         };
         let mut ids = EventIds::draw(self).iter();
         let event = self.event(ids.next(), &permit, details);
-        let wait = status >= 400 && (endpoint.effect != Effect::Read || matches!(status, 401 | 403));
+        let wait = status >= 400 && (endpoint.effect != Effect::Read || refusal);
         if wait {
             self.0.app.audit.durable(event, Vec::new()).await
         } else {

@@ -1,9 +1,10 @@
 //! The first start: one account, its owner with visible policies, a default resource group, an API key shown once.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::{Context as _, bail};
 use avouch_crypto::rng;
 use avouch_crypto::secret::SecretString;
 use avouch_gate::audit::{self, Event, EventTarget, Initiator};
@@ -35,6 +36,23 @@ impl std::fmt::Debug for Bootstrap {
 }
 
 impl Bootstrap {
+    /// Fresh ids and a fresh key for an account to be made.
+    ///
+    /// # Errors
+    /// None that a working source of random values allows.
+    pub fn draw(app: &App) -> Result<Self> {
+        let rng = app.rng.as_ref();
+        let owner = format!("IBMid-{}", rng::hex(rng, 5).to_uppercase());
+        Ok(Self {
+            url: app.config.origin(),
+            account: AccountId::parse(&rng::hex(rng, 16)).map_err(Error::internal)?,
+            iam_id: IamId::parse(&owner).map_err(Error::internal)?,
+            api_key: rng::token_urlsafe(rng, 33),
+            region: app.config.region.clone(),
+            resource_group: rng::hex(rng, 16),
+        })
+    }
+
     /// The values as `NAME=value` lines, for a shell or the SDKs' credentials file.
     pub fn env(&self) -> String {
         format!(
@@ -47,51 +65,91 @@ impl Bootstrap {
             self.resource_group
         )
     }
+}
 
-    /// Writes `bootstrap.env` (mode 0600) into the data folder; an existing file is not overwritten.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn write(&self, data: &Path) -> std::io::Result<()> {
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::OpenOptionsExt;
-            options.mode(0o600);
+/// Where the values of the first start are kept for the owner.
+struct EnvFile {
+    folder: PathBuf,
+}
+
+impl EnvFile {
+    fn path(&self) -> PathBuf {
+        self.folder.join("bootstrap.env")
+    }
+
+    /// What it is called until the account is committed.
+    fn draft(&self) -> PathBuf {
+        self.folder.join("bootstrap.env.new")
+    }
+
+    /// Makes the values durable before the account is: a process that dies in between must not take the only key of the
+    /// account with it.
+    fn prepare(&self, made: &Bootstrap) -> anyhow::Result<()> {
+        if self.path().exists() {
+            bail!("{} is of another deployment: move it away", self.path().display());
         }
-        let mut file = options.open(data.join("bootstrap.env"))?;
-        file.write_all(self.env().as_bytes())?;
-        file.sync_all()
+        let mut options = std::fs::OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create(true).truncate(true), 0o600);
+        let mut file = options.open(self.draft())?;
+        file.write_all(made.env().as_bytes())?;
+        file.sync_all()?;
+        self.sync()
+    }
+
+    /// Gives the file its name. Does nothing if there is no draft, so a start after a crash may call it again.
+    fn publish(&self, account_exists: impl Fn(&AccountId) -> bool) -> anyhow::Result<()> {
+        let Ok(draft) = std::fs::read_to_string(self.draft()) else { return Ok(()) };
+        let account = draft.lines().find_map(|l| l.strip_prefix("ACCOUNT_ID="));
+        let ours = account.and_then(|id| AccountId::parse(id).ok()).is_some_and(|id| account_exists(&id));
+        if ours && !self.path().exists() {
+            std::fs::rename(self.draft(), self.path())?;
+        } else {
+            std::fs::remove_file(self.draft())?;
+        }
+        self.sync()
+    }
+
+    fn sync(&self) -> anyhow::Result<()> {
+        Ok(std::fs::File::open(&self.folder)?.sync_all()?)
     }
 }
 
-/// Makes the first account unless there is one. Two replicas that start together make one between them.
+/// Makes the first account unless there is one. Two replicas that start together make one between them. `folder`: where
+/// `bootstrap.env` (mode 0600) is written, before the account counts.
 ///
 /// # Errors
-/// Those of the store.
-pub async fn ensure(app: &Arc<App>) -> Result<Option<Bootstrap>> {
-    let exists =
-        app.store.read(|tx| Ok::<_, Error>(!avouch_platform::accounts::sql::all(tx)?.is_empty())).await?;
-    if exists {
+/// Those of the store and of the file system, as texts for the operator.
+pub async fn ensure(app: &Arc<App>, folder: Option<&Path>) -> anyhow::Result<Option<Bootstrap>> {
+    let file = folder.map(|folder| EnvFile { folder: folder.to_owned() });
+    let publish = async |file: &EnvFile| {
+        let known = app.store.read(avouch_platform::accounts::sql::all).await.map_err(told)?;
+        file.publish(|id| known.iter().any(|a| a.id == *id)).context("cannot write bootstrap.env")
+    };
+    let known = app.store.read(avouch_platform::accounts::sql::all).await.map_err(told)?;
+    if !known.is_empty() {
+        if let Some(file) = &file {
+            publish(file).await?;
+        }
         return Ok(None);
     }
-    let api_key = rng::token_urlsafe(app.rng.as_ref(), 33);
-    let owner = format!("IBMid-{}", rng::hex(app.rng.as_ref(), 5).to_uppercase());
-    let made = create_account(app, ("Avouch", true), &owner, "owner@avouch.test", &api_key).await;
-    match made {
-        Ok((account, iam_id, resource_group)) => Ok(Some(Bootstrap {
-            url: app.config.origin(),
-            account,
-            iam_id,
-            api_key,
-            region: app.config.region.clone(),
-            resource_group,
-        })),
+    let made = Bootstrap::draw(app).map_err(told)?;
+    if let Some(file) = &file {
+        file.prepare(&made).context("cannot write bootstrap.env")?;
+    }
+    let created = create_account(app, ("Avouch", true), "owner@avouch.test", &made).await;
+    if let Some(file) = &file {
+        publish(file).await?;
+    }
+    match created {
+        Ok(()) => Ok(Some(made)),
         // Another replica was faster.
         Err(e) if e.kind() == avouch_gate::Kind::Conflict => Ok(None),
-        Err(e) => Err(e),
+        Err(e) => Err(told(e)),
     }
+}
+
+fn told(e: Error) -> anyhow::Error {
+    anyhow::anyhow!("{}", e.cause_text().unwrap_or(e.message()))
 }
 
 /// Makes an account with its owner, the owner's policies, a default resource group and an API key, in one transaction.
@@ -102,21 +160,17 @@ pub async fn ensure(app: &Arc<App>) -> Result<Option<Bootstrap>> {
 pub async fn create_account(
     app: &Arc<App>,
     (name, operator): (&str, bool),
-    owner: &str,
     email: &str,
-    api_key: &SecretString,
-) -> Result<(AccountId, IamId, String)> {
+    made: &Bootstrap,
+) -> Result<()> {
     let now = app.clock.now();
-    let account = AccountId::parse(&rng::hex(app.rng.as_ref(), 16)).map_err(Error::internal)?;
-    let iam_id = IamId::parse(owner).map_err(Error::internal)?;
-    let group = rng::hex(app.rng.as_ref(), 16);
     let key_id = ApiKeyId::from_uuid(rng::uuid_v4(app.rng.as_ref()));
     let policies: Vec<_> = (0..3).map(|_| rng::uuid_v4(app.rng.as_ref())).collect();
     let tags: Vec<String> = (0..4).map(|_| avouch_gate::etag::tag(1, app.rng.as_ref())).collect();
-    let event = started(app, &account, &iam_id);
-    let value = avouch_iam::api_keys::digest_of(api_key);
+    let event = started(app, &made.account, &made.iam_id);
+    let value = avouch_iam::api_keys::digest_of(&made.api_key);
     let (name, email) = (name.to_owned(), email.to_owned());
-    let (a, i, g) = (account.clone(), iam_id.clone(), group.clone());
+    let (a, i, g) = (made.account.clone(), made.iam_id.clone(), made.resource_group.clone());
     app.store
         .write(move |tx| {
             // Whoever owns the first account runs this deployment; owners of further accounts run nothing but theirs.
@@ -163,8 +217,7 @@ pub async fn create_account(
             )?;
             audit::sql::insert(tx, &event)
         })
-        .await?;
-    Ok((account, iam_id, group))
+        .await
 }
 
 fn started(app: &App, account: &AccountId, owner: &IamId) -> Event {

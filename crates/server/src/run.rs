@@ -85,6 +85,7 @@ pub async fn start(
     let bound = listen::bind(&config).await?;
     // Links and issuer must name the port that was really given.
     config.listen = bound.address.to_string();
+    let folder = data.clone();
     let options = Options::new(config, data);
     let (options, store, keyring) = tokio::task::spawn_blocking(move || {
         let opened = assemble::open_store(&options);
@@ -92,10 +93,8 @@ pub async fn start(
     })
     .await??;
     let server = assemble::assemble(options, store, keyring).await?;
-    let made = bootstrap::ensure(&server.app)
-        .await
-        .map_err(|e| anyhow::anyhow!("{}", e.cause_text().unwrap_or(e.message())))
-        .context("the first account could not be made")?;
+    let made =
+        bootstrap::ensure(&server.app, Some(&folder)).await.context("the first account could not be made")?;
     background::start(&server.app);
     let address = bound.address;
     let serving = listen::serve(bound, server.clone(), stop);

@@ -61,7 +61,7 @@ impl TestApp {
         .await
         .unwrap();
         let server = avouch_server::assemble(options, store, keyring).await.unwrap();
-        let made = avouch_server::bootstrap::ensure(&server.app).await.unwrap().unwrap();
+        let made = avouch_server::bootstrap::ensure(&server.app, None).await.unwrap().unwrap();
         Self {
             server,
             clock,
@@ -237,18 +237,12 @@ impl TestApp {
 
     /// The owner of another account on the same server.
     pub async fn outsider(&self) -> Client {
-        let key = avouch_crypto::rng::token_urlsafe(&SystemRandom, 33);
-        let owner = format!("IBMid-{}", avouch_crypto::rng::hex(&SystemRandom, 5).to_uppercase());
-        avouch_server::bootstrap::create_account(
-            &self.server.app,
-            ("Other", false),
-            &owner,
-            "other@avouch.test",
-            &key,
-        )
-        .await
-        .unwrap();
-        let token = self.token(key.expose()).await;
+        let app = &self.server.app;
+        let made = avouch_server::Bootstrap::draw(app).unwrap();
+        avouch_server::bootstrap::create_account(app, ("Other", false), "other@avouch.test", &made)
+            .await
+            .unwrap();
+        let token = self.token(made.api_key.expose()).await;
         self.bearer(&token)
     }
 

@@ -41,14 +41,15 @@ pub fn insert(tx: &mut Tx<'_>, event: &Event) -> Result<()> {
     put(tx, &prepare(event)?)
 }
 
-/// Writes a prepared event.
+/// Writes a prepared event; one that is there already stays, so a commit of unknown outcome can be tried again.
 ///
 /// # Errors
 /// Those of the store.
 pub fn put(tx: &mut Tx<'_>, Prepared(row): &Prepared) -> Result<()> {
     tx.execute(
         "insert into audit_events (id, account_id, time, service, action, outcome, severity, initiator_id, authn_id, \
-         target_id, correlation_id, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         target_id, correlation_id, body) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         on conflict (id) do nothing",
         row,
     )?;
     Ok(())

@@ -4,6 +4,7 @@
 //! answered with 503, never without its event.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_store::{Store, Tx};
@@ -11,11 +12,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Event;
 use super::sql::{self, Prepared};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 const QUEUE: usize = 8192;
 const BATCH: usize = 256;
 const DEADLINE: Duration = Duration::from_secs(2);
+/// After this time what could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Writes a mark, told how many there were.
 type Apply = dyn Fn(&mut Tx<'_>, i64) -> Result<()> + Send + Sync;
@@ -44,9 +47,15 @@ impl Rider {
 }
 
 struct Job {
+    entry: Entry,
+    done: Option<oneshot::Sender<bool>>,
+}
+
+/// What one request leaves.
+#[derive(Default)]
+struct Entry {
     event: Option<Prepared>,
     riders: Vec<Rider>,
-    done: Option<oneshot::Sender<bool>>,
 }
 
 /// Handle of the writer task.
@@ -58,43 +67,8 @@ pub struct AuditWriter {
 impl AuditWriter {
     /// Starts the writer on the current runtime.
     pub fn start(store: Store) -> Self {
-        let (queue, mut jobs) = mpsc::channel::<Job>(QUEUE);
-        tokio::spawn(async move {
-            let mut batch = Vec::with_capacity(BATCH);
-            while jobs.recv_many(&mut batch, BATCH).await > 0 {
-                let mut events = Vec::with_capacity(batch.len());
-                let mut riders: HashMap<String, (Rider, i64)> = HashMap::new();
-                let mut done = Vec::new();
-                for job in batch.drain(..) {
-                    events.extend(job.event);
-                    for rider in job.riders {
-                        let times = riders.get(&rider.key).map_or(0, |(_, times)| *times);
-                        riders.insert(rider.key.clone(), (rider, times + 1));
-                    }
-                    done.extend(job.done);
-                }
-                let result: Result<()> = store
-                    .write(move |tx| {
-                        for event in &events {
-                            sql::put(tx, event)?;
-                        }
-                        for (rider, times) in riders.values() {
-                            (rider.apply)(tx, *times)?;
-                        }
-                        Ok(())
-                    })
-                    .await;
-                if let Err(e) = &result {
-                    tracing::error!(
-                        cause = e.cause_text().unwrap_or(e.message()),
-                        "audit events could not be written"
-                    );
-                }
-                for waiting in done {
-                    let _ = waiting.send(result.is_ok());
-                }
-            }
-        });
+        let (queue, jobs) = mpsc::channel::<Job>(QUEUE);
+        tokio::spawn(run(store, jobs));
         Self { queue }
     }
 
@@ -104,7 +78,8 @@ impl AuditWriter {
     /// `Unavailable` when it could not be written within the deadline: the caller must not be answered as if it were.
     pub async fn durable(&self, event: Event, riders: Vec<Rider>) -> Result<()> {
         let (done, written) = oneshot::channel();
-        let job = Job { event: Some(sql::prepare(&event)?), riders, done: Some(done) };
+        let entry = Entry { event: Some(sql::prepare(&event)?), riders };
+        let job = Job { entry, done: Some(done) };
         let sent = tokio::time::timeout(DEADLINE, async {
             self.queue.send(job).await.map_err(|_| ())?;
             written.await.map_err(|_| ())
@@ -121,7 +96,8 @@ impl AuditWriter {
     /// # Errors
     /// `Unavailable` when the queue stays full.
     pub async fn soon(&self, event: Event) -> Result<()> {
-        let job = Job { event: Some(sql::prepare(&event)?), riders: Vec::new(), done: None };
+        let entry = Entry { event: Some(sql::prepare(&event)?), riders: Vec::new() };
+        let job = Job { entry, done: None };
         match tokio::time::timeout(DEADLINE, self.queue.send(job)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(audit_unavailable()),
@@ -134,7 +110,7 @@ impl AuditWriter {
     /// `Unavailable` after the deadline.
     pub async fn flush(&self) -> Result<()> {
         let (done, written) = oneshot::channel();
-        let job = Job { event: None, riders: Vec::new(), done: Some(done) };
+        let job = Job { entry: Entry::default(), done: Some(done) };
         let sent = tokio::time::timeout(DEADLINE, async {
             self.queue.send(job).await.map_err(|_| ())?;
             written.await.map_err(|_| ())
@@ -145,6 +121,74 @@ impl AuditWriter {
             _ => Err(audit_unavailable()),
         }
     }
+}
+
+/// Commits what waits, batch by batch, until the last handle is gone.
+async fn run(store: Store, mut jobs: mpsc::Receiver<Job>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    // What nobody waits for and the store would not take goes with the next batch.
+    let mut kept: Vec<Arc<Entry>> = Vec::new();
+    loop {
+        if kept.is_empty() {
+            if jobs.recv_many(&mut batch, BATCH).await == 0 {
+                return;
+            }
+        } else {
+            // Nothing new in this time: try the old again.
+            let _ = tokio::time::timeout(AGAIN, jobs.recv_many(&mut batch, BATCH)).await;
+        }
+        let mut entries = std::mem::take(&mut kept);
+        let mut waiting: Vec<Option<oneshot::Sender<bool>>> = entries.iter().map(|_| None).collect();
+        for Job { entry, done } in batch.drain(..) {
+            // Whoever gave up waiting was told that nothing was recorded.
+            if !done.as_ref().is_some_and(oneshot::Sender::is_closed) {
+                entries.push(Arc::new(entry));
+                waiting.push(done);
+            }
+        }
+        let together = commit(&store, entries.clone()).await;
+        let whole = together.is_ok() || entries.len() == 1 || unavailable(&together);
+        for (entry, done) in entries.into_iter().zip(waiting) {
+            // If one of them is at fault, the others shall not suffer for it.
+            let alone = if whole { None } else { Some(commit(&store, vec![entry.clone()]).await) };
+            let result = alone.as_ref().unwrap_or(&together);
+            match done {
+                Some(done) => {
+                    let _ = done.send(result.is_ok());
+                }
+                None if unavailable(result) && kept.len() < QUEUE => kept.push(entry),
+                None => {}
+            }
+        }
+    }
+}
+
+fn unavailable(result: &Result<()>) -> bool {
+    result.as_ref().is_err_and(|e| e.kind() == Kind::Unavailable)
+}
+
+/// Writes entries in one commit; marks of one object become one change.
+async fn commit(store: &Store, entries: Vec<Arc<Entry>>) -> Result<()> {
+    let result = store
+        .write(move |tx| {
+            let mut riders: HashMap<&str, (&Rider, i64)> = HashMap::new();
+            for entry in &entries {
+                if let Some(event) = &entry.event {
+                    sql::put(tx, event)?;
+                }
+                for rider in &entry.riders {
+                    let times = riders.get(rider.key.as_str()).map_or(0, |(_, times)| *times);
+                    riders.insert(&rider.key, (rider, times + 1));
+                }
+            }
+            riders.values().try_for_each(|(rider, times)| (rider.apply)(tx, *times))
+        })
+        .await;
+    if let Err(e) = &result {
+        let cause = e.cause_text().unwrap_or(e.message());
+        tracing::error!(cause, "audit events could not be written");
+    }
+    result
 }
 
 fn audit_unavailable() -> Error {

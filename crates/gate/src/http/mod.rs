@@ -118,13 +118,11 @@ where
         Err(e) => unmatched(&e, &transaction_id),
         Ok((route, params)) => {
             operation = route.endpoint.operation;
-            let caller = match authenticate(app, route, &head.headers).await {
-                Ok(caller) => caller,
-                Err(e) => {
+            let (caller, refused) = match authenticate(app, route, &head.headers).await {
+                Ok(caller) => (caller, None),
+                Err((e, known)) => {
                     app.metrics.refusal(e.reason_label().unwrap_or("unauthenticated"));
-                    let rendered = (route.service.render)(&e, &context(path));
-                    app.metrics.request(operation, rendered.status, 0.0);
-                    return finish(rendered, &e, &head.headers, &transaction_id);
+                    (known, Some(e))
                 }
             };
             let ctx = Ctx(Arc::new(Inner {
@@ -138,7 +136,10 @@ where
                 caller,
                 trail: parking_lot::Mutex::new(Trail::default()),
             }));
-            let mut outcome = handle(&ctx, route, &head, params, body).await;
+            let mut outcome = match refused {
+                Some(e) => Err(e),
+                None => handle(&ctx, route, &head, params, body).await,
+            };
             if outcome.as_ref().is_err_and(|e| e.kind() == Kind::NotFound)
                 && let Err(e) = ctx.decide_nothing().await
             {
@@ -209,15 +210,20 @@ fn routed<'r>(
     Ok((route, params))
 }
 
-async fn authenticate(app: &Arc<App>, route: &Route, headers: &HeaderMap) -> Result<Option<Caller>> {
+/// Who calls. A refusal names who it was where a token of ours said so: the trail of that account tells it.
+async fn authenticate(
+    app: &Arc<App>,
+    route: &Route,
+    headers: &HeaderMap,
+) -> std::result::Result<Option<Caller>, (Error, Option<Caller>)> {
     if route.endpoint.auth == Auth::Anonymous {
         return Ok(None);
     }
-    let caller = app.authn.caller(headers, app.clock.now())?;
-    let state = app.identity(caller.account(), caller.iam_id()).await?;
+    let caller = app.authn.caller(headers, app.clock.now()).map_err(|e| (e, None))?;
+    let state = app.identity(caller.account(), caller.iam_id()).await.map_err(|e| (e, None))?;
     let revoked = state.revoked_before.is_some_and(|at| caller.issued_at() < at);
     if !state.alive || revoked {
-        return Err(dead_identity());
+        return Err((dead_identity(), Some(caller)));
     }
     Ok(Some(caller))
 }
@@ -311,7 +317,7 @@ fn finish_ok(response: Response, asked: &HeaderMap, transaction_id: &str) -> htt
 }
 
 /// The caller's transaction id when it is harmless text, else one of ours.
-/// What the client sent, or a new id that sorts by time: the index of the trail then grows at its end.
+/// What the client sent, else a new id that sorts by time: the index of the trail then grows at its end.
 fn transaction_id(app: &App, headers: &HeaderMap, now: Timestamp) -> String {
     for name in ["transaction-id", "x-global-transaction-id", "x-correlation-id", "x-request-id"] {
         let given = headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();

@@ -46,6 +46,10 @@ impl Server {
             config.application_name("avouch");
         }
         config.keepalives_idle(SILENCE);
+        if config.get_ssl_mode() == SslMode::Prefer && !is_local(&config) {
+            // `prefer` lets the other side, or somebody on the way to it, choose plain text.
+            config.ssl_mode(SslMode::Require);
+        }
         let tls = if config.get_ssl_mode() == SslMode::Disable { None } else { Some(tls()?) };
         Ok(Self { config, tls })
     }
@@ -57,12 +61,8 @@ impl Server {
             Some(tls) => match self.config.connect(tls.clone()) {
                 Ok(client) => client,
                 // A server on this machine with a certificate that nobody signed: without `sslmode` in the address the
-                // connection needs no TLS. To another machine it must not fall back to plain text.
-                Err(e)
-                    if e.code().is_none()
-                        && self.config.get_ssl_mode() == SslMode::Prefer
-                        && self.is_local() =>
-                {
+                // connection needs no TLS.
+                Err(e) if e.code().is_none() && self.config.get_ssl_mode() == SslMode::Prefer => {
                     self.config.connect(NoTls).map_err(failed)?
                 }
                 Err(e) => return Err(failed(e)),
@@ -71,17 +71,17 @@ impl Server {
         client.batch_execute(SETTINGS).map_err(failed)?;
         Ok(Conn { client, statements: HashMap::new() })
     }
+}
 
-    fn is_local(&self) -> bool {
-        let local = |host: &Host| match host {
-            Host::Unix(_) => true,
-            Host::Tcp(name) => {
-                name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
-            }
-        };
-        self.config.get_hosts().iter().all(local)
-            && self.config.get_hostaddrs().iter().all(|ip| ip.is_loopback())
-    }
+/// Whether all addresses are of this machine.
+fn is_local(config: &postgres::Config) -> bool {
+    let local = |host: &Host| match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        }
+    };
+    config.get_hosts().iter().all(local) && config.get_hostaddrs().iter().all(|ip| ip.is_loopback())
 }
 
 /// TLS with the authorities that the system trusts (`SSL_CERT_FILE` names others).
@@ -251,5 +251,25 @@ fn map(e: &postgres::Error) -> Error {
     match state.code().get(..2).unwrap_or_default() {
         "08" | "25" | "53" | "57" | "58" => Error::Unavailable(text(e)),
         _ => Error::Other(text(e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_on_the_way_to_another_machine_chooses_plain_text() {
+        let mode = |url: &str| Server::parse(url).map(|s| s.config.get_ssl_mode()).ok();
+        for remote in
+            ["postgres://u@db.example/x", "postgres://u@10.0.0.7/x", "host=localhost,db.example user=u"]
+        {
+            assert_eq!(mode(remote), Some(SslMode::Require), "{remote}");
+        }
+        for local in ["postgres://u@localhost/x", "postgres://u@[::1]/x", "host=/run/postgresql user=u"] {
+            assert_eq!(mode(local), Some(SslMode::Prefer), "{local}");
+        }
+        // Whoever writes it down means it.
+        assert_eq!(mode("postgres://u@db.example/x?sslmode=disable"), Some(SslMode::Disable));
     }
 }
