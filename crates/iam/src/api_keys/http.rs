@@ -18,6 +18,8 @@ use crate::history::{self, Author};
 use crate::paging::{Page, Row, put};
 use crate::profiles::http::{account_of, check_name, check_text, path_id};
 use crate::service_ids::{self, ServiceId};
+use crate::token::activity;
+use crate::token::api_key::counted_id;
 use crate::told;
 
 #[derive(Deserialize)]
@@ -97,6 +99,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let mut prepared = prepare(&ctx, &account, &owner, body.key, lock)?;
     prepared.key.disabled = disable;
     let permit = may_create(&ctx, &account, &owner).await?;
+    let welcome = owner.kind() == IamKind::User && ctx.caller()?.iam_id() != &owner;
     let limit = ctx.app().config.limits.api_keys_per_identity;
     let author = Author::of(&ctx)?;
     let key = prepared.key.clone();
@@ -111,6 +114,9 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         if owner_gone(tx, &key)? {
             return Err(unknown_owner());
         }
+        if welcome && !newcomer(tx, &key.account, &key.iam_id)? {
+            return Err(Error::forbidden().reason("access"));
+        }
         told::quota(event, "API keys of the identity", limit, || sql::count(tx, &key.account, &key.iam_id))?;
         sql::insert(tx, &key)?;
         history::add(tx, &key.account, key.id.as_str(), &author, "create-apikey")
@@ -123,6 +129,28 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
 
 fn unknown_owner() -> Error {
     Error::invalid("iam_id", "The property 'iam_id' names no service ID of the account.")
+}
+
+/// Somebody who was just added to the account cannot log in to make his first key: who adds users makes it for him. Once
+/// he has one, or has logged in, his keys are his own business.
+async fn may_welcome(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Permit> {
+    let refused = || Error::forbidden().reason("access");
+    if ctx.caller()?.account() != account || !ctx.app().identity(account, owner).await?.alive {
+        return Err(refused());
+    }
+    let (of, iam_id) = (account.clone(), owner.clone());
+    if !ctx.read(move |tx| newcomer(tx, &of, &iam_id)).await? {
+        return Err(refused());
+    }
+    let attrs = ResourceAttrs::service(account, "user-management");
+    let target = Target::global("iam-identity", account, attrs, "").of_type("iam-identity/user-apikey");
+    ctx.authorize("user-management.user.create", &target).await
+}
+
+/// Whether the user never had the means to log in.
+fn newcomer(tx: &mut Tx<'_>, account: &AccountId, user: &IamId) -> Result<bool> {
+    let used = activity::of(tx, account, &counted_id(user))?;
+    Ok(used.authn_count == 0 && sql::count(tx, account, user)? == 0)
 }
 
 /// A service ID may have been deleted since it was looked up.
@@ -146,7 +174,7 @@ async fn may_create(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Per
     match owner.kind() {
         IamKind::User => {
             if caller.iam_id() != owner || caller.account() != account {
-                return Err(Error::forbidden().reason("access"));
+                return may_welcome(ctx, account, owner).await;
             }
             if account_settings::restricted(ctx, account, Creation::UserApiKey).await? {
                 return ctx.authorize("iam-identity.user-apikey.create", &target).await;

@@ -285,7 +285,11 @@ pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::get("/v1/apikeys", "list_api_keys", http::list).actions(&["iam-identity.apikey.list"]),
         Endpoint::post("/v1/apikeys", "create_api_key", http::create)
-            .actions(&["iam-identity.apikey.create", "iam-identity.user-apikey.create"])
+            .actions(&[
+                "iam-identity.apikey.create",
+                "iam-identity.user-apikey.create",
+                "user-management.user.create",
+            ])
             .events(TARGET, &["iam-identity.user-apikey.create", "iam-identity.serviceid-apikey.create"]),
         Endpoint::get("/v1/apikeys/details", "get_api_keys_details", http::details).actions(GET),
         Endpoint::get("/v1/apikeys/{id}", "get_api_key", http::get).actions(GET),

@@ -5,7 +5,7 @@
 //! was not given to him.
 
 pub mod activity;
-mod api_key;
+pub(crate) mod api_key;
 mod assume;
 mod client;
 pub(crate) mod compute;

@@ -17,6 +17,42 @@ async fn logs_in(t: &TestApp, value: &str) -> bool {
 }
 
 #[tokio::test]
+async fn who_adds_a_user_makes_his_first_key_and_no_other() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let added = admin.post("/avouch/v1/users", json!({"email": "eve@avouch.test"})).await;
+    assert_eq!(added.status, 201, "{}", added.body);
+    let eve = text(&added, "iam_id");
+    let key_for = |name: &str| json!({"name": name, "iam_id": eve, "account_id": t.account()});
+    // Neither a viewer nor another account may, and nobody gets a key for a user who does not exist.
+    for stranger in [t.viewer().await, t.nobody().await, t.outsider().await] {
+        let refused = stranger.post("/v1/apikeys", key_for("theirs")).await;
+        assert!([403, 404].contains(&refused.status), "{}", refused.body);
+    }
+    let nobody = admin.post("/v1/apikeys", json!({"name": "k", "iam_id": "IBMid-0000000000"})).await;
+    assert_eq!(nobody.status, 403, "{}", nobody.body);
+
+    let first = admin.post("/v1/apikeys", key_for("first")).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    let told = event(&t, "iam-identity.user-apikey.create").await;
+    assert_eq!((&told["initiator"]["id"], &told["requestData"]["iam_id"]), (&json!(t.owner()), &json!(eve)));
+    assert_eq!(told["severity"], "critical");
+    assert_eq!(admin.post("/v1/apikeys", key_for("second")).await.status, 403);
+    // He may do nothing yet but mind his own keys.
+    let value = text(&first, "apikey");
+    let client = t.bearer(&t.token(&value).await);
+    let one = client.post("/v1/profiles", json!({"name": "p", "account_id": t.account()})).await;
+    assert_eq!(one.status, 403, "{}", one.body);
+    assert_eq!(client.post("/v1/apikeys", key_for("own")).await.status, 201);
+    // Without any key left he is still no newcomer: he has logged in.
+    let list = client.get(&format!("/v1/apikeys?account_id={}&iam_id={eve}", t.account())).await;
+    for key in list.body["apikeys"].as_array().unwrap() {
+        assert_eq!(client.delete(&format!("/v1/apikeys/{}", key["id"].as_str().unwrap())).await.status, 204);
+    }
+    assert_eq!(admin.post("/v1/apikeys", key_for("again")).await.status, 403);
+}
+
+#[tokio::test]
 async fn a_key_lives_from_creation_to_deletion() {
     let t = TestApp::new().await;
     let admin = t.admin().await;

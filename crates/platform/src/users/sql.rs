@@ -50,6 +50,15 @@ pub fn list(tx: &mut Tx<'_>, account: &AccountId, start: &str, limit: i64) -> Re
     tx.query(&sql, &params![account.as_str(), start, limit])?.iter().map(read).collect()
 }
 
+/// How many users an account has.
+///
+/// # Errors
+/// Those of the store.
+pub fn count(tx: &mut Tx<'_>, account: &AccountId) -> Result<i64> {
+    let sql = "select count(*) from users where account_id = $1";
+    Ok(tx.query_one(sql, &params![account.as_str()])?.get(0)?)
+}
+
 fn read(row: &Row) -> Result<User> {
     Ok(User {
         account: AccountId::parse(&row.get::<String>(0)?).map_err(Error::internal)?,

@@ -4,6 +4,12 @@
 //!
 //! `bench [CASE]` runs all groups of cases, or one: `tokens`, `keys`, `secrets`, `writes`, `decisions`, `process`.
 
+use zeroizing_alloc::ZeroAlloc;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+
 mod child;
 mod limits;
 mod load;
