@@ -174,7 +174,9 @@ pub async fn create_account(
     app.store
         .write(move |tx| {
             // Whoever owns the first account runs this deployment; owners of further accounts run nothing but theirs.
-            let operator = operator && avouch_platform::accounts::sql::all(tx)?.is_empty();
+            if operator && !avouch_platform::accounts::sql::all(tx)?.is_empty() {
+                return Err(Error::new(avouch_gate::Kind::Conflict, "The first account exists already."));
+            }
             let owned = if operator { policies.len() } else { policies.len().saturating_sub(1) };
             avouch_platform::accounts::sql::insert(
                 tx,

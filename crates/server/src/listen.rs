@@ -129,6 +129,10 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
     if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
+    // Events of reads are committed shortly after their answers; none may be lost with the process.
+    if let Err(e) = server.app.audit.settled().await {
+        tracing::error!("the last audit events could not be written: {}", e.message());
+    }
     Ok(())
 }
 

@@ -24,7 +24,7 @@ async fn health(_ctx: Ctx, _request: Request) -> Result<Response> {
 /// Ready: the store answers and events can be written.
 async fn ready(ctx: Ctx, _request: Request) -> Result<Response> {
     ctx.app().store.health().await?;
-    ctx.app().audit.flush().await?;
+    ctx.app().audit.settled().await?;
     Response::json(200, &json!({"status": "ready"}))
 }
 

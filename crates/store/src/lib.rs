@@ -29,6 +29,9 @@ pub use value::{FromValue, Row, Value};
 
 use work::Work;
 
+/// Name of the value that is written to learn whether there is space again.
+const PROBE: &str = "space_probe";
+
 /// Result of the store.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -202,7 +205,9 @@ impl Store {
     pub async fn health(&self) -> Result<()> {
         self.read(|tx| tx.query("select 1", &[]).map(drop)).await?;
         if matches!(&*self.inner, Inner::Sqlite(engine) if engine.was_full()) {
-            return self.write(|tx| tx.set_system_value("space_probe", b"1")).await;
+            // More than an ordinary change needs: one that slips into the log's last pages says nothing of the next.
+            self.write(|tx| tx.set_system_value(PROBE, &[0; 64 << 10])).await?;
+            return self.write(|tx| tx.set_system_value(PROBE, b"1")).await;
         }
         self.write(|_| Ok(())).await
     }

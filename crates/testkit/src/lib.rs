@@ -272,3 +272,14 @@ impl TestApp {
         r.body["events"].as_array().unwrap().clone()
     }
 }
+
+/// The address of a new, empty PostgreSQL database, gone when the second value is dropped; none where the environment
+/// names no server.
+pub fn postgres_database() -> Option<(String, avouch_store::testing::Home)> {
+    avouch_store::testing::postgres_url()?;
+    let (config, home) = avouch_store::testing::home(avouch_store::Engine::Postgres).unwrap();
+    match config.target {
+        avouch_store::Target::Postgres(url) => Some((url, home)),
+        avouch_store::Target::Sqlite(_) => None,
+    }
+}

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use avouch_store::{Store, Tx};
@@ -62,14 +63,17 @@ struct Entry {
 #[derive(Clone, Debug)]
 pub struct AuditWriter {
     queue: mpsc::Sender<Job>,
+    /// Events of answered requests that the store did not take yet.
+    late: Arc<AtomicUsize>,
 }
 
 impl AuditWriter {
     /// Starts the writer on the current runtime.
     pub fn start(store: Store) -> Self {
         let (queue, jobs) = mpsc::channel::<Job>(QUEUE);
-        tokio::spawn(run(store, jobs));
-        Self { queue }
+        let late = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(run(store, jobs, late.clone()));
+        Self { queue, late }
     }
 
     /// Returns once the event (and what rides along) is committed.
@@ -94,8 +98,11 @@ impl AuditWriter {
     /// Hands the event over; it is committed with the next batch.
     ///
     /// # Errors
-    /// `Unavailable` when the queue stays full.
+    /// `Unavailable` when the queue stays full, or as many events wait for a store that takes none.
     pub async fn soon(&self, event: Event) -> Result<()> {
+        if self.late.load(Ordering::Relaxed) >= QUEUE {
+            return Err(audit_unavailable());
+        }
         let entry = Entry { event: Some(sql::prepare(&event)?), riders: Vec::new() };
         let job = Job { entry, done: None };
         match tokio::time::timeout(DEADLINE, self.queue.send(job)).await {
@@ -104,11 +111,24 @@ impl AuditWriter {
         }
     }
 
-    /// Waits until everything handed over before is committed, so that a search finds the caller's own last event.
+    /// Waits until everything handed over before was tried, so that a search finds the caller's own last event. Events
+    /// that cannot be written now do not hold a search back; [`AuditWriter::settled`] tells.
     ///
     /// # Errors
     /// `Unavailable` after the deadline.
     pub async fn flush(&self) -> Result<()> {
+        self.tried().await.map(drop)
+    }
+
+    /// Waits until everything handed over before is committed.
+    ///
+    /// # Errors
+    /// `Unavailable` after the deadline, or when something could not be written.
+    pub async fn settled(&self) -> Result<()> {
+        if self.tried().await? { Ok(()) } else { Err(audit_unavailable()) }
+    }
+
+    async fn tried(&self) -> Result<bool> {
         let (done, written) = oneshot::channel();
         let job = Job { entry: Entry::default(), done: Some(done) };
         let sent = tokio::time::timeout(DEADLINE, async {
@@ -117,14 +137,14 @@ impl AuditWriter {
         })
         .await;
         match sent {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(written)) => Ok(written),
             _ => Err(audit_unavailable()),
         }
     }
 }
 
 /// Commits what waits, batch by batch, until the last handle is gone.
-async fn run(store: Store, mut jobs: mpsc::Receiver<Job>) {
+async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, late: Arc<AtomicUsize>) {
     let mut batch = Vec::with_capacity(BATCH);
     // What nobody waits for and the store would not take goes with the next batch.
     let mut kept: Vec<Arc<Entry>> = Vec::new();
@@ -148,7 +168,14 @@ async fn run(store: Store, mut jobs: mpsc::Receiver<Job>) {
         }
         let together = commit(&store, entries.clone()).await;
         let whole = together.is_ok() || entries.len() == 1 || unavailable(&together);
+        let mut asked = Vec::new();
+        let mut lost = false;
         for (entry, done) in entries.into_iter().zip(waiting) {
+            if entry.event.is_none() {
+                // It asks for all that came before it.
+                asked.extend(done);
+                continue;
+            }
             // If one of them is at fault, the others shall not suffer for it.
             let alone = if whole { None } else { Some(commit(&store, vec![entry.clone()]).await) };
             let result = alone.as_ref().unwrap_or(&together);
@@ -156,9 +183,13 @@ async fn run(store: Store, mut jobs: mpsc::Receiver<Job>) {
                 Some(done) => {
                     let _ = done.send(result.is_ok());
                 }
-                None if unavailable(result) && kept.len() < QUEUE => kept.push(entry),
-                None => {}
+                None if unavailable(result) => kept.push(entry),
+                None => lost |= result.is_err(),
             }
+        }
+        late.store(kept.len(), Ordering::Relaxed);
+        for done in asked {
+            let _ = done.send(kept.is_empty() && !lost && !unavailable(&together));
         }
     }
 }

@@ -49,9 +49,8 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     let start = request.query("_start")?.unwrap_or_default();
     ctx.authorize(RETRIEVE, &target(&account)).await?;
     let asked = account.clone();
-    let (mut rows, total) = ctx
-        .read(move |tx| Ok((sql::list(tx, &asked, &start, limit + 1)?, sql::count(tx, &asked)?)))
-        .await?;
+    let (mut rows, total) =
+        ctx.read(move |tx| Ok((sql::list(tx, &asked, &start, limit + 1)?, sql::count(tx, &asked)?))).await?;
     let more = rows.len() as i64 > limit;
     rows.truncate(usize::try_from(limit).unwrap_or(0));
     let base = format!("/v2/accounts/{account}/users?limit={limit}");

@@ -60,7 +60,7 @@ impl Sqlite {
             readers: Threads::default(),
             writer: Threads::default(),
         };
-        let (writer, queue) = (Writer::new(conn, file.clone(), shared, lock), engine.writes.clone());
+        let (writer, queue) = (Writer::new(conn, file.clone(), shared, lock)?, engine.writes.clone());
         engine.writer.start("store-writer".into(), move || writer.run(&queue))?;
         for n in 0..readers {
             let (conn, file, queue) = (Conn::reader(&file)?, file.clone(), engine.reads.clone());

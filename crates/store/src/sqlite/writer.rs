@@ -2,7 +2,8 @@
 //! once and only then answers.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -20,6 +21,8 @@ pub(super) struct Writer {
     /// from the file.
     conn: Option<Conn>,
     file: PathBuf,
+    /// Device and number of the database file that was opened at the start.
+    identity: (u64, u64),
     shared: Arc<Shared>,
     /// Held until this thread ends, after the connection.
     _lock: File,
@@ -34,8 +37,9 @@ enum Failed {
 }
 
 impl Writer {
-    pub(super) fn new(conn: Conn, file: PathBuf, shared: Arc<Shared>, lock: File) -> Self {
-        Self { conn: Some(conn), file, shared, _lock: lock }
+    pub(super) fn new(conn: Conn, file: PathBuf, shared: Arc<Shared>, lock: File) -> Result<Self> {
+        let identity = identity(&file)?;
+        Ok(Self { conn: Some(conn), file, identity, shared, _lock: lock })
     }
 
     pub(super) fn run(mut self, queue: &Jobs) {
@@ -79,13 +83,16 @@ impl Writer {
         let conn = match &mut self.conn {
             Some(conn) => conn,
             None => {
+                same(&self.file, self.identity).map_err(Failed::Engine)?;
                 let mut conn = Conn::writer(&self.file).map_err(Failed::Engine)?;
                 // A commit whose answer was an error may be on disk after all.
                 *self.shared.revisions.write() = conn.revisions().map_err(Failed::Engine)?;
                 self.conn.insert(conn)
             }
         };
-        let ended = one_transaction(conn, batch);
+        // Looked at after the commit: whoever is answered has his change in a file that the next start finds.
+        let ended = one_transaction(conn, batch)
+            .and_then(|raised| same(&self.file, self.identity).map(|()| raised).map_err(Failed::Engine));
         match &ended {
             Ok(Some(raised)) => {
                 self.shared.commits.fetch_add(1, Ordering::Relaxed);
@@ -116,6 +123,20 @@ impl Writer {
         }
         ended.map(drop)
     }
+}
+
+/// Device and number of a file.
+fn identity(file: &Path) -> Result<(u64, u64)> {
+    let unusable = |e| Error::Unavailable(format!("the database file cannot be found: {e}"));
+    std::fs::metadata(file).map(|m| (m.dev(), m.ino())).map_err(unusable)
+}
+
+/// A removed file stays writable for whoever has it open, and everything written to it is lost with the process.
+fn same(file: &Path, opened: (u64, u64)) -> Result<()> {
+    if identity(file)? == opened {
+        return Ok(());
+    }
+    Err(Error::Unavailable("the database file is not the one that was opened".into()))
 }
 
 /// Runs the closures, each in a savepoint, and commits once. Gives the revisions that were raised, or `None` when
