@@ -110,7 +110,7 @@ fn entry_of(text: &str) -> Option<(What, Ports)> {
     Some((what(head)?, ports))
 }
 
-/// The IPv4 address inside an IPv6 one that stands for it: mapped, NAT64 and 6to4.
+/// The IPv4 address inside an IPv6 one that stands for it: mapped, translated, NAT64 and 6to4.
 fn unmapped(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip else { return ip };
     if let Some(v4) = v6.to_ipv4_mapped() {
@@ -122,7 +122,8 @@ fn unmapped(ip: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match s {
-        [0x0064, 0xff9b, 0, 0, 0, 0, a, b] => v4(a, b),
+        // NAT64, the common prefix and the one for local use; and the translated form of SIIT.
+        [0x0064, 0xff9b, 0 | 1, .., a, b] | [0, 0, 0, 0, 0xffff, 0, a, b] => v4(a, b),
         [0x2002, a, b, ..] => v4(a, b),
         // ::a.b.c.d, long out of use; ::1 and :: are themselves.
         [0, 0, 0, 0, 0, 0, a, b] if a != 0 => v4(a, b),
@@ -206,10 +207,19 @@ mod tests {
 
     #[test]
     fn an_ipv4_address_in_other_clothes_is_the_same_address() {
-        for ip in ["::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::127.0.0.1"] {
+        for ip in [
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::7f00:1",
+            "::ffff:0:127.0.0.1",
+            "2002:7f00:1::",
+            "::127.0.0.1",
+        ] {
             assert_eq!(check(&[], "a.test", ip, 443), Err(Refusal::Private), "{ip}");
         }
-        for ip in ["::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::"] {
+        for ip in
+            ["::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "::ffff:0:169.254.169.254", "2002:a9fe:a9fe::"]
+        {
             assert_eq!(check(&["::/0", "0.0.0.0/0"], "a.test", ip, 443), Err(Refusal::Never), "{ip}");
         }
     }

@@ -209,6 +209,12 @@ fn check_issuer(issuer: &str, field: &'static str, own: &str) -> Result<()> {
             "An issuer must be 1 to 2048 printable characters without spaces.",
         ));
     }
+    let authority =
+        issuer.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or(rest));
+    if authority.is_some_and(|a| a.contains('@')) {
+        // It would be shown in answers and in the trail.
+        return Err(Error::invalid(field, "An issuer must not carry a user name or password."));
+    }
     if issuer == LEGACY_ISSUER {
         return Err(Error::invalid(
             field,
@@ -482,6 +488,7 @@ mod tests {
         for audiences in [json!([]), json!(["iam "]), json!([""]), json!(["a", "b", "c", "d", "e"])] {
             assert_eq!(set("audiences", audiences), "audiences");
         }
+        assert_eq!(set("issuer", json!("https://u:p@a.test")), "issuer", "it would be shown");
         assert_eq!(set("discovery_url", json!("https://a.test/x")), "jwks", "two sources");
         assert_eq!(field(request(|b| b["jwks"] = Value::Null)), "jwks", "no source");
         assert_eq!(set("ca_pem", json!("nonsense")), "ca_pem");
