@@ -20,7 +20,6 @@ use super::limits::LoginLimits;
 use super::sessions::{self, Session};
 use super::subject::{Frame, Subject, claims};
 use super::{SCOPE, Tokens, activity, api_key, assume, compute, refresh};
-use crate::signing_keys::Slot;
 
 /// Longest `scope` that is echoed.
 const SCOPE_MAX: usize = 256;
@@ -163,13 +162,13 @@ pub async fn issue(ctx: Ctx, request: Request) -> Result<Response> {
         );
     }
     let tokens = app.state::<Tokens>()?;
-    let slot = tokens.keys.pool.slot()?;
+    tokens.keys.pool.door()?;
     let form = Form::read(&request)?;
     let client = Client::of(&request)?;
     let grant = Grant::parse(form.required("grant_type")?)?;
     check_common(&form)?;
     let asked = Asked { form, grant, client };
-    match login(&ctx, &tokens, &slot, &request, &asked).await {
+    match login(&ctx, &tokens, &request, &asked).await {
         Ok(answer) => {
             app.metrics.token(grant.label());
             Response::json(200, &answer)
@@ -197,7 +196,6 @@ fn check_common(form: &Form) -> Result<()> {
 async fn login(
     ctx: &Ctx,
     tokens: &Tokens,
-    slot: &Slot,
     request: &Request,
     asked: &Asked,
 ) -> Result<TokenResponse, Refused> {
@@ -232,8 +230,10 @@ async fn login(
     };
     let revoked_before = restrict(ctx, request, &admitted).await?;
     let issued = Issued::plan(ctx, asked, &admitted, revoked_before).map_err(|e| admitted.refused(ctx, e))?;
+    // Not before: admission waits for issuers, and whoever waits must not hold what everybody needs.
+    let slot = tokens.keys.pool.slot()?;
     let key = tokens.keys.active(ctx.now()).await?;
-    let token = tokens.keys.pool.sign(slot, key, issued.claims(ctx, asked, &admitted)).await?;
+    let token = tokens.keys.pool.sign(&slot, key, issued.claims(ctx, asked, &admitted)).await?;
     commit(ctx, asked, &admitted, &issued).await?;
     Ok(issued.answer(asked, token))
 }
