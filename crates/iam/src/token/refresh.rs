@@ -42,7 +42,7 @@ struct Known {
     token: RefreshToken,
     session: Session,
     subject: Option<Subject>,
-    key_counts: bool,
+    usable: bool,
     limits: super::limits::LoginLimits,
 }
 
@@ -72,7 +72,7 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
     let Some(known) = load(ctx, &hash, asked_account).await? else {
         return Err(Refused::unverified(invalid("refresh_unknown"), actions::REFRESH));
     };
-    let Known { token, session, subject, key_counts, limits } = known;
+    let Known { token, session, subject, usable, limits } = known;
     let account = limits_account(form, &session);
     // A refusal is told where the login began: naming an account must not write into its trail.
     let home = session.account.clone();
@@ -82,8 +82,8 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
     let gone = subject.is_none();
     let subject = subject.unwrap_or_else(|| Subject::Gone(session.iam_id.clone()));
     let now = ctx.now();
-    let ended = session.ended_at.is_some() || now >= session.expires_at;
-    let idle = limits.idle_secs.is_some_and(|s| now >= session.last_used_at.plus_secs(s));
+    // The account that the login goes on in may let sessions rest for less than the one where it began.
+    let idle = session.idle(&limits, now);
     let mut admitted = Admitted {
         action: actions::REFRESH,
         authn: subject.as_authn(),
@@ -107,7 +107,7 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
         end(ctx, &admitted).await?;
         return Err(admitted.refused(ctx, invalid("refresh_reused")));
     }
-    if ended || idle || !key_counts {
+    if idle || !usable {
         return Err(admitted.refused(ctx, inactive()));
     }
     if now >= token.expires_at {
@@ -135,10 +135,9 @@ async fn load(ctx: &Ctx, hash: &str, asked: Option<AccountId>) -> Result<Option<
         let Some(session) = sessions::get(tx, &token.session)? else { return Ok(None) };
         let account = asked.clone().unwrap_or_else(|| session.account.clone());
         let subject = lookup::subject(&app, tx, &account, &session.iam_id)?;
-        let key_counts = session.api_key_id.is_empty()
-            || lookup::key_counts(tx, &session.account, &session.api_key_id, now)?;
+        let usable = lookup::session_usable(tx, &session, now)?;
         let limits = lookup::limits(tx, &account)?;
-        Ok(Some(Known { token, session, subject, key_counts, limits }))
+        Ok(Some(Known { token, session, subject, usable, limits }))
     })
     .await
 }

@@ -165,6 +165,44 @@ async fn the_command_line_keeps_its_session_awake() {
     assert_eq!(bx(&t).patch(&path, Value::Null).await.status, 200);
     assert_eq!(code(&t.anon().patch(&path, Value::Null).await), "BXNIM0308E");
     assert_eq!(code(&bx(&t).patch("/v1/sessions/none/state", Value::Null).await), "BXNIM0439E");
+    let nul = bx(&t).patch("/v1/sessions/a%00b/state", Value::Null).await;
+    assert!((400..500).contains(&nul.status), "{} {}", nul.status, nul.body);
+}
+
+async fn keep(t: &TestApp, login: &Value) -> String {
+    let path = format!("/v1/sessions/{}/state", text(login, "session_id"));
+    code(&bx(t).patch(&path, Value::Null).await)
+}
+
+#[tokio::test]
+async fn a_session_that_fell_asleep_is_not_woken() {
+    let t = TestApp::new().await;
+    settings(&t, json!({"session_invalidation_in_seconds": "900"})).await;
+    let first = login(&t, t.api_key()).await;
+    t.advance_secs(899);
+    assert_eq!(keep(&t, &first).await, "ok");
+    t.advance_secs(899);
+    assert_eq!(keep(&t, &first).await, "ok", "each time it may rest anew");
+    t.advance_secs(900);
+    assert_eq!(keep(&t, &first).await, "BXNIM0439E");
+    assert_eq!(code(&go_on(&t, &first).await), "BXNIM0439E");
+}
+
+#[tokio::test]
+async fn a_session_whose_key_no_longer_counts_is_not_kept_awake() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let made = admin.post("/v1/apikeys", json!({"name": "mine", "iam_id": t.owner()})).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let first = login(&t, text(&made.body, "apikey")).await;
+    assert_eq!(keep(&t, &first).await, "ok");
+    let disable = format!("/v1/apikeys/{}/disable", text(&made.body, "id"));
+    assert_eq!(admin.post(&disable, Value::Null).await.status, 204);
+    assert_eq!(keep(&t, &first).await, "BXNIM0439E");
+    assert_eq!(admin.delete(&disable).await.status, 204);
+    assert_eq!(keep(&t, &first).await, "ok");
+    assert_eq!(admin.delete(&format!("/v1/apikeys/{}", text(&made.body, "id"))).await.status, 204);
+    assert_eq!(keep(&t, &first).await, "BXNIM0439E");
 }
 
 #[tokio::test]
