@@ -135,10 +135,10 @@ impl Admitted {
         }
     }
 
-    fn permit(&self, ctx: &Ctx) -> Permit {
-        let attrs = ResourceAttrs::service(&self.account, "iam-identity");
+    fn permit(&self, ctx: &Ctx, account: &AccountId) -> Permit {
+        let attrs = ResourceAttrs::service(account, "iam-identity");
         let (crn, name) = &self.target;
-        let target = Target::global("iam-identity", &self.account, attrs, crn.clone())
+        let target = Target::global("iam-identity", account, attrs, crn.clone())
             .named(name.clone())
             .of_type(super::type_uri(self.action));
         Permit::admitted(self.action, target, self.initiator(ctx))
@@ -146,10 +146,15 @@ impl Admitted {
 
     /// A refusal that is told in the trail of the account.
     pub fn refused(&self, ctx: &Ctx, error: Error) -> Refused {
+        self.refused_in(ctx, &self.account, error)
+    }
+
+    /// A refusal that is told in the trail of this account, whatever the token was to be of.
+    pub fn refused_in(&self, ctx: &Ctx, account: &AccountId, error: Error) -> Refused {
         let mut details = Details { decision: self.decision.clone(), ..Details::default() };
         details.decision.insert("permitted".into(), json!(false));
         details.decision.insert("reason_code".into(), json!(error.reason_label().unwrap_or("refused")));
-        Refused { error, told: Told::Accounts(vec![(self.permit(ctx), details)]) }
+        Refused { error, told: Told::Accounts(vec![(self.permit(ctx, account), details)]) }
     }
 }
 
@@ -394,7 +399,7 @@ impl Issued {
 /// Makes the event durable, with the counters and, where there is one, the refresh token. A signature whose event does
 /// not commit is thrown away by the caller.
 async fn commit(ctx: &Ctx, asked: &Asked, admitted: &Admitted, issued: &Issued) -> Result<(), Refused> {
-    let permit = admitted.permit(ctx);
+    let permit = admitted.permit(ctx, &admitted.account);
     let mut decision = admitted.decision.clone();
     decision.insert("permitted".into(), json!(true));
     decision.insert("jti".into(), json!(issued.jti));
@@ -427,12 +432,12 @@ async fn commit(ctx: &Ctx, asked: &Asked, admitted: &Admitted, issued: &Issued) 
     let used = admitted.refreshed.as_ref().map(|(hash, _)| hash.clone());
     let (hash, until, session) = (refresh.hash.clone(), refresh.expires_at, refresh.session.clone());
     let max_sessions = admitted.limits.max_sessions;
-    ctx.write(permit, move |tx, details| {
+    let written = ctx.write(permit, move |tx, details| {
         *details = filled.clone();
         match &used {
             Some(used) => {
                 if !sessions::use_up(tx, used, now)? {
-                    return Err(refresh::invalid("refresh_reused"));
+                    return Err(refresh::invalid(refresh::REUSED));
                 }
                 sessions::touch(tx, &session.id, now, session.expires_at)?;
             }
@@ -440,7 +445,10 @@ async fn commit(ctx: &Ctx, asked: &Asked, admitted: &Admitted, issued: &Issued) 
         }
         sessions::add_token(tx, &hash, &session.id, now, until)?;
         riders.iter().try_for_each(|rider| rider.alone(tx))
-    })
-    .await?;
-    Ok(())
+    });
+    match written.await {
+        // Somebody else used the token between admission and commit: two have it, as if it had come a second time.
+        Err(e) if e.reason_label() == Some(refresh::REUSED) => Err(refresh::reused(ctx, admitted).await?),
+        written => Ok(written?),
+    }
 }

@@ -3,7 +3,7 @@
 //! A refresh token works once. It refuses one that was used before, and then ends the whole session, because somebody
 //! else has it too.
 
-use avouch_gate::{Ctx, Error, Kind, Permit, Result, Target};
+use avouch_gate::{Ctx, Details, Error, Kind, Permit, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_wire::ids::{AccountId, IamKind};
 use serde_json::{Map, json};
@@ -19,6 +19,9 @@ use super::sessions::{self, RefreshToken, Session};
 use super::subject::Subject;
 
 const TOKEN_MAX: usize = 512;
+
+/// Reason of a refusal: the token was used before.
+pub const REUSED: &str = "refresh_reused";
 
 /// The token is unknown, of another kind, of another client, or was used before.
 pub fn invalid(reason: &'static str) -> Error {
@@ -104,8 +107,7 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
         return Err(admitted.refused(ctx, invalid("refresh_other_client")));
     }
     if token.used_at.is_some() {
-        end(ctx, &admitted).await?;
-        return Err(admitted.refused(ctx, invalid("refresh_reused")));
+        return Err(reused(ctx, &admitted).await?);
     }
     if idle || !usable {
         return Err(admitted.refused(ctx, inactive()));
@@ -142,9 +144,16 @@ async fn load(ctx: &Ctx, hash: &str, asked: Option<AccountId>) -> Result<Option<
     .await
 }
 
-/// Ends the session of a token that came twice.
-async fn end(ctx: &Ctx, admitted: &Admitted) -> Result<()> {
-    let Some((_, session)) = &admitted.refreshed else { return Ok(()) };
+/// The refusal of a token that came twice, told where the login began; its session is over.
+pub async fn reused(ctx: &Ctx, admitted: &Admitted) -> Result<Refused> {
+    let Some((_, session)) = &admitted.refreshed else {
+        return Err(Error::internal("no refresh token was admitted"));
+    };
+    end(ctx, session).await?;
+    Ok(admitted.refused_in(ctx, &session.account, invalid(REUSED)))
+}
+
+async fn end(ctx: &Ctx, session: &Session) -> Result<()> {
     let attrs = ResourceAttrs::service(&session.account, "iam-identity");
     let target = Target::global("iam-identity", &session.account, attrs, "")
         .named(session.id.clone())
@@ -152,8 +161,10 @@ async fn end(ctx: &Ctx, admitted: &Admitted) -> Result<()> {
     let permit = Permit::system("sessions", "iam-identity.session.revoke", target);
     let (id, now) = (session.id.clone(), ctx.now());
     ctx.write(permit, move |tx, details| {
+        // A commit that failed before this may have left the details of its login.
+        *details = Details::default();
         details.action("iam-identity.session.revoke");
-        details.request("reason", "refresh_reused");
+        details.request("reason", REUSED);
         sessions::end(tx, &id, now)
     })
     .await

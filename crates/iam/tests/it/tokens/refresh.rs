@@ -59,16 +59,48 @@ async fn a_refresh_token_that_comes_twice_ends_the_session() {
 async fn two_uses_at_the_same_time_give_one_token_at_most() {
     let t = Arc::new(TestApp::new().await);
     let first = login(&t, t.api_key()).await;
+    // The writer is busy until all have been admitted, so that they meet in the commit.
+    let (go, busy) = std::sync::mpsc::channel::<()>();
+    let store = t.app().store.clone();
+    let writer = tokio::spawn(async move {
+        let wait = move |_: &mut avouch_store::Tx<'_>| Ok::<_, avouch_gate::Error>(busy.recv().is_err());
+        store.write(wait).await.unwrap();
+    });
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let (t, first) = (t.clone(), first.clone());
-        running.spawn(async move { go_on(&t, &first).await.status });
+        running.spawn(async move { go_on(&t, &first).await });
     }
-    let mut good = 0;
-    while let Some(status) = running.join_next().await {
-        good += usize::from(status.unwrap() == 200);
+    for _ in 0..500 {
+        t.app().store.read(|_| Ok::<_, avouch_gate::Error>(())).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    drop(go);
+    writer.await.unwrap();
+    let (mut good, mut last) = (0, None);
+    while let Some(answer) = running.join_next().await {
+        let answer = answer.unwrap();
+        good += usize::from(answer.status == 200);
+        if answer.status == 200 {
+            last = Some(answer.body);
+        } else {
+            assert!(["BXNIM0407E", "BXNIM0439E"].contains(&code(&answer).as_str()), "{}", answer.body);
+        }
     }
     assert!(good <= 1, "{good}");
+    // As if they had come one after the other: the session is over, and the account is told of every refusal.
+    if let Some(winner) = last {
+        assert_eq!(code(&go_on(&t, &winner).await), "BXNIM0439E");
+    }
+    let told = async |action, outcome| t.events(&[("action", action), ("outcome", outcome)]).await;
+    let revoked = told("iam-identity.session.revoke", "success").await;
+    assert_eq!(revoked.len(), 8 - good);
+    assert!(revoked.iter().all(|e| e["avouch"]["decision"].get("jti").is_none()), "{revoked:?}");
+    let refused = told("iam-identity.user-refreshtoken.login", "failure").await;
+    assert_eq!(refused.len(), 8 - good + usize::from(good == 1));
+    assert!(refused.iter().all(|e| e["avouch"]["decision"].get("jti").is_none()), "no token was issued");
+    let reasons = refused.iter().map(|e| e["avouch"]["decision"]["reason_code"].clone());
+    assert_eq!(reasons.filter(|r| *r == json!("refresh_reused")).count(), 8 - good);
 }
 
 #[tokio::test]
