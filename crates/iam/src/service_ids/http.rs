@@ -149,7 +149,9 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     let show_group = request.query_bool("show_group_id")?.unwrap_or(false);
     let with_history = request.query_bool("include_history")?.unwrap_or(false);
     let filter = ctx.filter(&account).await?;
-    let me = ctx.caller()?.iam_id().to_string();
+    // Who made a service ID sees it with a token of its account, as `decide` has it.
+    let caller = ctx.caller()?;
+    let me = (*caller.account() == account).then(|| caller.iam_id().to_string());
     let rows = ctx
         .read(move |tx| {
             let mut out = Vec::new();
@@ -157,7 +159,7 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
                 // Without a group, the default group is meant, which has no record.
                 let asked = name.as_ref().is_none_or(|n| *n == s.name) && group == s.group;
                 if asked
-                    && (s.created_by == me
+                    && (me.as_ref() == Some(&s.created_by)
                         || filter.permits("iam-identity.serviceid.get", &target(&account, Some(&s)).attrs))
                 {
                     let mut shown = render(&s, show_group);

@@ -35,7 +35,7 @@ impl std::fmt::Debug for Pool {
     }
 }
 
-/// A place in the queue, held for the whole of a token request.
+/// A place in the queue, held from the end of the admission to the answer.
 #[derive(Debug)]
 pub struct Slot(Arc<AtomicUsize>);
 
@@ -70,6 +70,15 @@ impl Pool {
         Self { queue, under_way: Arc::new(AtomicUsize::new(0)), limit: threads * WAITING_PER_THREAD }
     }
 
+    /// Refuses at the door when every place is taken. It takes none: who is admitted only now may wait for an issuer,
+    /// and such waits must not keep others from signing.
+    ///
+    /// # Errors
+    /// `Unavailable` when too many are under way.
+    pub fn door(&self) -> Result<()> {
+        if self.under_way.load(Ordering::Acquire) >= self.limit { Err(overloaded()) } else { Ok(()) }
+    }
+
     /// A place for one request.
     ///
     /// # Errors
@@ -78,7 +87,7 @@ impl Pool {
         let before = self.under_way.fetch_add(1, Ordering::AcqRel);
         let slot = Slot(self.under_way.clone());
         if before >= self.limit {
-            return Err(Error::new(Kind::Unavailable, "The token service is overloaded.").retry_after(1));
+            return Err(overloaded());
         }
         Ok(slot)
     }
@@ -92,5 +101,26 @@ impl Pool {
         let job = Job { key, claims: Box::new(claims), done };
         self.queue.send(job).map_err(|_| Error::internal("no signing thread is left"))?;
         signed.await.map_err(|_| Error::internal("a token could not be signed"))
+    }
+}
+
+fn overloaded() -> Error {
+    Error::new(Kind::Unavailable, "The token service is overloaded.").retry_after(1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_full_queue_refuses_at_the_door_and_at_the_place_until_one_is_free() {
+        let pool = Pool::start();
+        let mut held: Vec<Slot> = (0..pool.limit).map(|_| pool.slot().unwrap()).collect();
+        assert!(pool.slot().is_err(), "and what was refused takes no place");
+        assert_eq!(pool.door().unwrap_err().kind(), Kind::Unavailable);
+        held.pop();
+        assert!((0..3).all(|_| pool.door().is_ok()), "the door takes no place");
+        assert!(pool.slot().is_ok());
     }
 }

@@ -11,7 +11,7 @@ use avouch_wire::ids::{AccountId, IamKind};
 use avouch_wire::time::Timestamp;
 use serde_json::{Map, json};
 
-use super::compute::Wanted;
+use super::compute::{Wanted, contradicts};
 use super::failures::{Refused, Told};
 use super::form::Form;
 use super::issue::Admitted;
@@ -75,11 +75,6 @@ pub async fn admit(ctx: &Ctx, tokens: &Tokens, form: &Form) -> Result<Admitted, 
     let (true, Some(named)) = (may_assume_at_all(&caller), named) else {
         return Err(not_eligible(ctx, &caller, &wanted, Some(&profile), "not_eligible"));
     };
-    if let Some(parameter) = differs {
-        return Err(
-            Error::invalid(parameter, format!("The property '{parameter}' names another profile.")).into()
-        );
-    }
     let mut decision = decision(&caller, Some(&profile));
     decision.insert("matched".into(), json!([format!("{}:{}", named.kind, named.iam_id)]));
     let admitted = Admitted {
@@ -97,6 +92,9 @@ pub async fn admit(ctx: &Ctx, tokens: &Tokens, form: &Form) -> Result<Admitted, 
         api_key_id: String::new(),
         refreshed: None,
     };
+    if let Some(parameter) = differs {
+        return Err(admitted.refused(ctx, contradicts(parameter)));
+    }
     if admitted.limits.second_factor && iam_id.kind() == IamKind::User {
         let error = Error::new(Kind::Invalid, "The account of the trusted profile requires a second factor.")
             .code("BXNIM0486E")

@@ -130,13 +130,8 @@ pub async fn admit(ctx: &Ctx, tokens: &Tokens, form: &Form, token: &str) -> Resu
         }
         return Err(not_eligible(ctx, &evidence, &wanted, Some(&profile), decision, "not_eligible"));
     }
-    if let Some(parameter) = differs {
-        return Err(
-            Error::invalid(parameter, format!("The property '{parameter}' names another profile.")).into()
-        );
-    }
     decision.insert("matched".into(), json!(tree.satisfied().collect::<Vec<_>>()));
-    Ok(Admitted {
+    let admitted = Admitted {
         action: actions::COMPUTE,
         subject: Subject::profile(&profile),
         account: profile.account.clone(),
@@ -150,7 +145,17 @@ pub async fn admit(ctx: &Ctx, tokens: &Tokens, form: &Form, token: &str) -> Resu
         counted: vec![(profile.account.clone(), profile.id.as_str().to_owned())],
         api_key_id: String::new(),
         refreshed: None,
-    })
+    };
+    if let Some(parameter) = differs {
+        return Err(admitted.refused(ctx, contradicts(parameter)));
+    }
+    Ok(admitted)
+}
+
+/// Two profile parameters do not mean the same profile.
+pub fn contradicts(parameter: &'static str) -> Error {
+    Error::invalid(parameter, format!("The property '{parameter}' names another profile."))
+        .reason("profile_differs")
 }
 
 async fn verify(ctx: &Ctx, token: &str) -> Result<Evidence, Refused> {

@@ -1,12 +1,14 @@
 //! Public reads of the token service: key set, discovery, and the profiles that a token may assume.
 
 use avouch_gate::{Ctx, Error, Kind, Request, Response, Result};
+use avouch_store::Tx;
 use avouch_wire::token::Discovery;
 use serde_json::json;
 
 use super::client::Client;
 use super::form::Form;
 use super::issue::Grant;
+use super::sessions::Session;
 use super::{Tokens, assume, lookup, sessions};
 use crate::signing_keys::JWKS_MAX_AGE_SECS;
 
@@ -93,20 +95,34 @@ pub async fn assumable_profiles(ctx: Ctx, request: Request) -> Result<Response> 
     Response::json(200, &json!({"count": profiles.len(), "profiles": profiles}))
 }
 
-/// Keeps a session of the command line from falling asleep. Unknown sessions are told like ended ones.
+/// Keeps a session of the command line from falling asleep. Unknown sessions are told like ended ones, and one that is
+/// over by the rule of a refresh does not wake up.
 pub async fn keep_session(ctx: Ctx, request: Request) -> Result<Response> {
     let client = Client::of(&request)?.required()?;
     let id = request.param("session_id")?.to_owned();
-    let now = ctx.now();
-    let wanted = id.clone();
-    let session = ctx.read(move |tx| sessions::get(tx, &wanted)).await?;
-    match session {
-        Some(s) if s.client_id == client.id() && s.visible && s.ended_at.is_none() && now < s.expires_at => {
-            // A mark of use like a counter: nothing is decided by it but how long the session may rest.
-            let touched = id.clone();
-            ctx.app().store.write(move |tx| sessions::touch(tx, &touched, now, s.expires_at)).await?;
-            Response::json(200, &json!({"session_id": id, "state": "ACTIVE"}))
-        }
-        _ => Err(super::refresh::inactive()),
+    let (now, wanted) = (ctx.now(), id.clone());
+    let open = move |tx: &mut Tx<'_>| -> Result<Option<Session>> {
+        let Some(session) = sessions::get(tx, &wanted)? else { return Ok(None) };
+        let ours = session.visible && session.client_id == client.id();
+        Ok((ours && lookup::session_usable(tx, &session, now)?).then_some(session))
+    };
+    // Asked twice, so that an unknown id costs no write, and nothing that ends meanwhile is revived.
+    if ctx.read(open.clone()).await?.is_none() {
+        return Err(super::refresh::inactive());
     }
+    // A mark of use like a counter, so it has no permit and no event: nothing is decided by it but how long the session
+    // may rest, and never beyond its end.
+    let touched = ctx
+        .app()
+        .store
+        .write(move |tx| {
+            let Some(session) = open(tx)? else { return Ok(false) };
+            sessions::touch(tx, &session.id, now, session.expires_at)?;
+            Ok::<_, Error>(true)
+        })
+        .await?;
+    if !touched {
+        return Err(super::refresh::inactive());
+    }
+    Response::json(200, &json!({"session_id": id, "state": "ACTIVE"}))
 }

@@ -20,7 +20,6 @@ use super::limits::LoginLimits;
 use super::sessions::{self, Session};
 use super::subject::{Frame, Subject, claims};
 use super::{SCOPE, Tokens, activity, api_key, assume, compute, refresh};
-use crate::signing_keys::Slot;
 
 /// Longest `scope` that is echoed.
 const SCOPE_MAX: usize = 256;
@@ -136,10 +135,10 @@ impl Admitted {
         }
     }
 
-    fn permit(&self, ctx: &Ctx) -> Permit {
-        let attrs = ResourceAttrs::service(&self.account, "iam-identity");
+    fn permit(&self, ctx: &Ctx, account: &AccountId) -> Permit {
+        let attrs = ResourceAttrs::service(account, "iam-identity");
         let (crn, name) = &self.target;
-        let target = Target::global("iam-identity", &self.account, attrs, crn.clone())
+        let target = Target::global("iam-identity", account, attrs, crn.clone())
             .named(name.clone())
             .of_type(super::type_uri(self.action));
         Permit::admitted(self.action, target, self.initiator(ctx))
@@ -147,10 +146,15 @@ impl Admitted {
 
     /// A refusal that is told in the trail of the account.
     pub fn refused(&self, ctx: &Ctx, error: Error) -> Refused {
+        self.refused_in(ctx, &self.account, error)
+    }
+
+    /// A refusal that is told in the trail of this account, whatever the token was to be of.
+    pub fn refused_in(&self, ctx: &Ctx, account: &AccountId, error: Error) -> Refused {
         let mut details = Details { decision: self.decision.clone(), ..Details::default() };
         details.decision.insert("permitted".into(), json!(false));
         details.decision.insert("reason_code".into(), json!(error.reason_label().unwrap_or("refused")));
-        Refused { error, told: Told::Accounts(vec![(self.permit(ctx), details)]) }
+        Refused { error, told: Told::Accounts(vec![(self.permit(ctx, account), details)]) }
     }
 }
 
@@ -163,13 +167,13 @@ pub async fn issue(ctx: Ctx, request: Request) -> Result<Response> {
         );
     }
     let tokens = app.state::<Tokens>()?;
-    let slot = tokens.keys.pool.slot()?;
+    tokens.keys.pool.door()?;
     let form = Form::read(&request)?;
     let client = Client::of(&request)?;
     let grant = Grant::parse(form.required("grant_type")?)?;
     check_common(&form)?;
     let asked = Asked { form, grant, client };
-    match login(&ctx, &tokens, &slot, &request, &asked).await {
+    match login(&ctx, &tokens, &request, &asked).await {
         Ok(answer) => {
             app.metrics.token(grant.label());
             Response::json(200, &answer)
@@ -197,7 +201,6 @@ fn check_common(form: &Form) -> Result<()> {
 async fn login(
     ctx: &Ctx,
     tokens: &Tokens,
-    slot: &Slot,
     request: &Request,
     asked: &Asked,
 ) -> Result<TokenResponse, Refused> {
@@ -232,8 +235,10 @@ async fn login(
     };
     let revoked_before = restrict(ctx, request, &admitted).await?;
     let issued = Issued::plan(ctx, asked, &admitted, revoked_before).map_err(|e| admitted.refused(ctx, e))?;
+    // Not before: admission waits for issuers, and whoever waits must not hold what everybody needs.
+    let slot = tokens.keys.pool.slot()?;
     let key = tokens.keys.active(ctx.now()).await?;
-    let token = tokens.keys.pool.sign(slot, key, issued.claims(ctx, asked, &admitted)).await?;
+    let token = tokens.keys.pool.sign(&slot, key, issued.claims(ctx, asked, &admitted)).await?;
     commit(ctx, asked, &admitted, &issued).await?;
     Ok(issued.answer(asked, token))
 }
@@ -394,7 +399,7 @@ impl Issued {
 /// Makes the event durable, with the counters and, where there is one, the refresh token. A signature whose event does
 /// not commit is thrown away by the caller.
 async fn commit(ctx: &Ctx, asked: &Asked, admitted: &Admitted, issued: &Issued) -> Result<(), Refused> {
-    let permit = admitted.permit(ctx);
+    let permit = admitted.permit(ctx, &admitted.account);
     let mut decision = admitted.decision.clone();
     decision.insert("permitted".into(), json!(true));
     decision.insert("jti".into(), json!(issued.jti));
@@ -427,12 +432,12 @@ async fn commit(ctx: &Ctx, asked: &Asked, admitted: &Admitted, issued: &Issued) 
     let used = admitted.refreshed.as_ref().map(|(hash, _)| hash.clone());
     let (hash, until, session) = (refresh.hash.clone(), refresh.expires_at, refresh.session.clone());
     let max_sessions = admitted.limits.max_sessions;
-    ctx.write(permit, move |tx, details| {
+    let written = ctx.write(permit, move |tx, details| {
         *details = filled.clone();
         match &used {
             Some(used) => {
                 if !sessions::use_up(tx, used, now)? {
-                    return Err(refresh::invalid("refresh_reused"));
+                    return Err(refresh::invalid(refresh::REUSED));
                 }
                 sessions::touch(tx, &session.id, now, session.expires_at)?;
             }
@@ -440,7 +445,10 @@ async fn commit(ctx: &Ctx, asked: &Asked, admitted: &Admitted, issued: &Issued) 
         }
         sessions::add_token(tx, &hash, &session.id, now, until)?;
         riders.iter().try_for_each(|rider| rider.alone(tx))
-    })
-    .await?;
-    Ok(())
+    });
+    match written.await {
+        // Somebody else used the token between admission and commit: two have it, as if it had come a second time.
+        Err(e) if e.reason_label() == Some(refresh::REUSED) => Err(refresh::reused(ctx, admitted).await?),
+        written => Ok(written?),
+    }
 }

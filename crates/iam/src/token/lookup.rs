@@ -10,6 +10,7 @@ use avouch_wire::time::Timestamp;
 use serde_json::Value;
 
 use super::limits::{LoginLimits, Settings};
+use super::sessions::Session;
 use super::subject::Subject;
 use crate::{account_settings, api_keys, claim_rules, identities, links, profiles, service_ids};
 
@@ -110,11 +111,23 @@ pub fn key_login(app: &App, tx: &mut Tx<'_>, digest: &str) -> Result<Option<KeyL
     }))
 }
 
+/// Whether a session still goes on: it did not end, did not rest for too long, and the key that it began with counts.
+///
+/// # Errors
+/// Those of the store.
+pub fn session_usable(tx: &mut Tx<'_>, session: &Session, now: Timestamp) -> Result<bool> {
+    if session.ended_at.is_some() || now >= session.expires_at {
+        return Ok(false);
+    }
+    Ok(!session.idle(&limits(tx, &session.account)?, now)
+        && (session.api_key_id.is_empty() || key_counts(tx, &session.account, &session.api_key_id, now)?))
+}
+
 /// Whether the key that a session began with still counts.
 ///
 /// # Errors
 /// Those of the store.
-pub fn key_counts(tx: &mut Tx<'_>, account: &AccountId, id: &str, now: Timestamp) -> Result<bool> {
+fn key_counts(tx: &mut Tx<'_>, account: &AccountId, id: &str, now: Timestamp) -> Result<bool> {
     let Ok(id) = ApiKeyId::parse(id) else { return Ok(false) };
     let key = api_keys::sql::get(tx, account, &id)?;
     Ok(key.is_some_and(|k| !k.disabled && k.expires_at.is_none_or(|at| now < at)))

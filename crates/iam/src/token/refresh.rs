@@ -3,7 +3,7 @@
 //! A refresh token works once. It refuses one that was used before, and then ends the whole session, because somebody
 //! else has it too.
 
-use avouch_gate::{Ctx, Error, Kind, Permit, Result, Target};
+use avouch_gate::{Ctx, Details, Error, Kind, Permit, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_wire::ids::{AccountId, IamKind};
 use serde_json::{Map, json};
@@ -19,6 +19,9 @@ use super::sessions::{self, RefreshToken, Session};
 use super::subject::Subject;
 
 const TOKEN_MAX: usize = 512;
+
+/// Reason of a refusal: the token was used before.
+pub const REUSED: &str = "refresh_reused";
 
 /// The token is unknown, of another kind, of another client, or was used before.
 pub fn invalid(reason: &'static str) -> Error {
@@ -42,7 +45,7 @@ struct Known {
     token: RefreshToken,
     session: Session,
     subject: Option<Subject>,
-    key_counts: bool,
+    usable: bool,
     limits: super::limits::LoginLimits,
 }
 
@@ -72,7 +75,7 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
     let Some(known) = load(ctx, &hash, asked_account).await? else {
         return Err(Refused::unverified(invalid("refresh_unknown"), actions::REFRESH));
     };
-    let Known { token, session, subject, key_counts, limits } = known;
+    let Known { token, session, subject, usable, limits } = known;
     let account = limits_account(form, &session);
     // A refusal is told where the login began: naming an account must not write into its trail.
     let home = session.account.clone();
@@ -82,8 +85,8 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
     let gone = subject.is_none();
     let subject = subject.unwrap_or_else(|| Subject::Gone(session.iam_id.clone()));
     let now = ctx.now();
-    let ended = session.ended_at.is_some() || now >= session.expires_at;
-    let idle = limits.idle_secs.is_some_and(|s| now >= session.last_used_at.plus_secs(s));
+    // The account that the login goes on in may let sessions rest for less than the one where it began.
+    let idle = session.idle(&limits, now);
     let mut admitted = Admitted {
         action: actions::REFRESH,
         authn: subject.as_authn(),
@@ -104,10 +107,9 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
         return Err(admitted.refused(ctx, invalid("refresh_other_client")));
     }
     if token.used_at.is_some() {
-        end(ctx, &admitted).await?;
-        return Err(admitted.refused(ctx, invalid("refresh_reused")));
+        return Err(reused(ctx, &admitted).await?);
     }
-    if ended || idle || !key_counts {
+    if idle || !usable {
         return Err(admitted.refused(ctx, inactive()));
     }
     if now >= token.expires_at {
@@ -135,17 +137,23 @@ async fn load(ctx: &Ctx, hash: &str, asked: Option<AccountId>) -> Result<Option<
         let Some(session) = sessions::get(tx, &token.session)? else { return Ok(None) };
         let account = asked.clone().unwrap_or_else(|| session.account.clone());
         let subject = lookup::subject(&app, tx, &account, &session.iam_id)?;
-        let key_counts = session.api_key_id.is_empty()
-            || lookup::key_counts(tx, &session.account, &session.api_key_id, now)?;
+        let usable = lookup::session_usable(tx, &session, now)?;
         let limits = lookup::limits(tx, &account)?;
-        Ok(Some(Known { token, session, subject, key_counts, limits }))
+        Ok(Some(Known { token, session, subject, usable, limits }))
     })
     .await
 }
 
-/// Ends the session of a token that came twice.
-async fn end(ctx: &Ctx, admitted: &Admitted) -> Result<()> {
-    let Some((_, session)) = &admitted.refreshed else { return Ok(()) };
+/// The refusal of a token that came twice, told where the login began; its session is over.
+pub async fn reused(ctx: &Ctx, admitted: &Admitted) -> Result<Refused> {
+    let Some((_, session)) = &admitted.refreshed else {
+        return Err(Error::internal("no refresh token was admitted"));
+    };
+    end(ctx, session).await?;
+    Ok(admitted.refused_in(ctx, &session.account, invalid(REUSED)))
+}
+
+async fn end(ctx: &Ctx, session: &Session) -> Result<()> {
     let attrs = ResourceAttrs::service(&session.account, "iam-identity");
     let target = Target::global("iam-identity", &session.account, attrs, "")
         .named(session.id.clone())
@@ -153,8 +161,10 @@ async fn end(ctx: &Ctx, admitted: &Admitted) -> Result<()> {
     let permit = Permit::system("sessions", "iam-identity.session.revoke", target);
     let (id, now) = (session.id.clone(), ctx.now());
     ctx.write(permit, move |tx, details| {
+        // A commit that failed before this may have left the details of its login.
+        *details = Details::default();
         details.action("iam-identity.session.revoke");
-        details.request("reason", "refresh_reused");
+        details.request("reason", REUSED);
         sessions::end(tx, &id, now)
     })
     .await

@@ -10,6 +10,8 @@ use avouch_store::{Row, Tx, params};
 use avouch_wire::ids::{AccountId, IamId};
 use avouch_wire::time::Timestamp;
 
+use super::limits::LoginLimits;
+
 /// Keeps these hashes apart from those of API keys and other opaque values.
 const KIND: &[u8] = b"refresh-token:";
 
@@ -38,6 +40,13 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// Ended before its time.
     pub ended_at: Option<Timestamp>,
+}
+
+impl Session {
+    /// Whether it rested for longer than this account lets it.
+    pub fn idle(&self, limits: &LoginLimits, now: Timestamp) -> bool {
+        limits.idle_secs.is_some_and(|s| now >= self.last_used_at.plus_secs(s))
+    }
 }
 
 /// A stored refresh token.

@@ -212,3 +212,26 @@ async fn groups_hold_service_ids_and_go_only_when_empty() {
     assert_eq!(viewer.get(&base).await.status, 200);
     assert_eq!(viewer.post("/v1/serviceid_groups", body).await.status, 403);
 }
+
+#[tokio::test]
+async fn who_made_a_service_id_lists_it_with_a_token_of_its_account_only() {
+    let t = TestApp::new().await;
+    let (admin, outsider) = (t.admin().await, t.outsider().await);
+    let id = text(&service_id(&t, &admin, "s").await, "id");
+    // A user of both accounts made it; his token is of the other one.
+    let row = id.clone();
+    let claims = avouch_crypto::base64url::decode(outsider.token().split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    let maker = claims["iam_id"].as_str().unwrap().to_owned();
+    let made = t.app().store.write(move |tx| {
+        let sql = "update service_ids set created_by = $2 where id = $1";
+        let changed = tx.execute(sql, &avouch_store::params![row.as_str(), maker.as_str()])?;
+        Ok::<_, avouch_gate::Error>(changed)
+    });
+    assert_eq!(made.await.unwrap(), 1);
+    let listed = outsider.get(&format!("/v1/serviceids?account_id={}", t.account())).await;
+    assert!(!listed.text.contains(&id), "{}", listed.text);
+    assert_eq!(outsider.get(&format!("/v1/serviceids/{id}")).await.status, 404);
+    let own = admin.get(&format!("/v1/serviceids?account_id={}", t.account())).await;
+    assert!(own.text.contains(&id), "the administrator still sees it");
+}

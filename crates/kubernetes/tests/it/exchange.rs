@@ -4,6 +4,8 @@ use serde_json::json;
 
 use crate::world::{self, World, claims, code, exchange, text};
 
+const LOGIN: &str = "iam-identity.computeresource-token.login";
+
 #[tokio::test]
 async fn a_linked_service_account_becomes_the_profile() {
     let w = World::new().await;
@@ -54,4 +56,12 @@ async fn a_profile_is_named_by_id_iam_id_name_or_crn() {
     world::profile(&w.t, &w.admin, "other").await;
     let both = exchange(&w.t, &token, &[("profile_id", id), ("profile_name", "other")]).await;
     assert_eq!(code(&both), "BXNIM0106E");
+    let told = w.t.events(&[("action", LOGIN), ("outcome", "failure")]).await;
+    assert_eq!(told.len(), 1, "verified evidence that is refused is told in the trail of the account");
+    let decision = &told[0]["avouch"]["decision"];
+    assert_eq!(
+        (&decision["permitted"], &decision["reason_code"]),
+        (&json!(false), &json!("profile_differs"))
+    );
+    assert_eq!(told[0]["initiator"]["authnName"], "c1:team-a:reader:reader-0");
 }

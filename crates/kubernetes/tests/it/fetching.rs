@@ -303,9 +303,11 @@ async fn another_key_source_ends_the_old_keys_at_once() {
     assert_eq!(f.code(&fresh).await, "ok");
 }
 
-#[tokio::test]
-async fn the_api_server_is_asked_about_each_token() {
-    let server = HttpsServer::start().await;
+/// The path that API servers review tokens at.
+const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+
+/// A cluster whose API server is asked about each token.
+async fn reviewed(server: &HttpsServer) -> (World, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("reviewer");
     std::fs::write(&file, "reviewer-token\n").unwrap();
@@ -321,9 +323,40 @@ async fn the_api_server_is_asked_about_each_token() {
                "reviewer_token_file": file.to_str().unwrap()}),
     )
     .await;
-    const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
+    (w, dir)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_does_not_answer_holds_up_no_other_login() {
+    let server = HttpsServer::start().await;
+    let (w, _dir) = reviewed(&server).await;
+    server.on(REVIEWS, Reply::Hang);
+    let w = std::sync::Arc::new(w);
+    // As many as the server signs tokens at once.
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let many = (cores * 64).min(200);
+    let (token, mut slow) = (w.token(), tokio::task::JoinSet::new());
+    for _ in 0..many {
+        let (w, token) = (w.clone(), token.clone());
+        slow.spawn(async move { w.code(&token).await });
+    }
+    while server.hits() < many && slow.try_join_next().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let fields = [("grant_type", "urn:ibm:params:oauth:grant-type:apikey"), ("apikey", w.t.api_key())];
+    let r = w.t.anon_from([192, 0, 2, 77].into()).form("/identity/token", &fields).await;
+    assert_eq!(r.status, 200, "{}", r.body);
+    while let Some(ended) = slow.join_next().await {
+        assert_eq!(ended.unwrap(), "BXNIM0490E");
+    }
+}
+
+#[tokio::test]
+async fn the_api_server_is_asked_about_each_token() {
+    let server = HttpsServer::start().await;
+    let (w, _dir) = reviewed(&server).await;
     let say = |status: Value| {
-        server.on(PATH, Reply::Text(201, String::new(), json!({"status": status}).to_string()))
+        server.on(REVIEWS, Reply::Text(201, String::new(), json!({"status": status}).to_string()))
     };
     let good = json!({"authenticated": true, "audiences": ["iam"],
         "user": {"username": "system:serviceaccount:team-a:reader"}});

@@ -119,3 +119,22 @@ async fn a_token_may_ask_what_it_may_become() {
     assert_eq!(r.body["profiles"], json!([]));
     assert_eq!(code(&t.anon().form("/identity/profiles", &[("access_token", "x")]).await), "BXNIM0407E");
 }
+
+#[tokio::test]
+async fn parameters_that_name_two_profiles_are_refused_and_told_in_the_account() {
+    let t = TestApp::new().await;
+    let (first, _) = (profile(&t, "first").await, profile(&t, "second").await);
+    name_identity(&t, &first, "user", t.owner(), &[]).await;
+    let admin = t.admin().await;
+    let both = [("profile_id", text(&first, "id")), ("profile_name", "second")];
+    assert_eq!(code(&assume(&t, admin.token(), &both).await), "BXNIM0106E");
+    let told = t.events(&[("action", LOGIN), ("outcome", "failure")]).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0]["avouch"]["decision"]["reason_code"], "profile_differs");
+    assert_eq!(told[0]["initiator"]["authnId"], json!(t.owner()));
+    // Such refusals count as failures of the address like any other.
+    for _ in 0..100 {
+        assume(&t, admin.token(), &both).await;
+    }
+    assert_eq!(assume(&t, admin.token(), &both).await.status, 429);
+}

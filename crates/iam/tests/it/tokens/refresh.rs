@@ -59,16 +59,48 @@ async fn a_refresh_token_that_comes_twice_ends_the_session() {
 async fn two_uses_at_the_same_time_give_one_token_at_most() {
     let t = Arc::new(TestApp::new().await);
     let first = login(&t, t.api_key()).await;
+    // The writer is busy until all have been admitted, so that they meet in the commit.
+    let (go, busy) = std::sync::mpsc::channel::<()>();
+    let store = t.app().store.clone();
+    let writer = tokio::spawn(async move {
+        let wait = move |_: &mut avouch_store::Tx<'_>| Ok::<_, avouch_gate::Error>(busy.recv().is_err());
+        store.write(wait).await.unwrap();
+    });
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let (t, first) = (t.clone(), first.clone());
-        running.spawn(async move { go_on(&t, &first).await.status });
+        running.spawn(async move { go_on(&t, &first).await });
     }
-    let mut good = 0;
-    while let Some(status) = running.join_next().await {
-        good += usize::from(status.unwrap() == 200);
+    for _ in 0..500 {
+        t.app().store.read(|_| Ok::<_, avouch_gate::Error>(())).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    drop(go);
+    writer.await.unwrap();
+    let (mut good, mut last) = (0, None);
+    while let Some(answer) = running.join_next().await {
+        let answer = answer.unwrap();
+        good += usize::from(answer.status == 200);
+        if answer.status == 200 {
+            last = Some(answer.body);
+        } else {
+            assert!(["BXNIM0407E", "BXNIM0439E"].contains(&code(&answer).as_str()), "{}", answer.body);
+        }
     }
     assert!(good <= 1, "{good}");
+    // As if they had come one after the other: the session is over, and the account is told of every refusal.
+    if let Some(winner) = last {
+        assert_eq!(code(&go_on(&t, &winner).await), "BXNIM0439E");
+    }
+    let told = async |action, outcome| t.events(&[("action", action), ("outcome", outcome)]).await;
+    let revoked = told("iam-identity.session.revoke", "success").await;
+    assert_eq!(revoked.len(), 8 - good);
+    assert!(revoked.iter().all(|e| e["avouch"]["decision"].get("jti").is_none()), "{revoked:?}");
+    let refused = told("iam-identity.user-refreshtoken.login", "failure").await;
+    assert_eq!(refused.len(), 8 - good + usize::from(good == 1));
+    assert!(refused.iter().all(|e| e["avouch"]["decision"].get("jti").is_none()), "no token was issued");
+    let reasons = refused.iter().map(|e| e["avouch"]["decision"]["reason_code"].clone());
+    assert_eq!(reasons.filter(|r| *r == json!("refresh_reused")).count(), 8 - good);
 }
 
 #[tokio::test]
@@ -165,6 +197,44 @@ async fn the_command_line_keeps_its_session_awake() {
     assert_eq!(bx(&t).patch(&path, Value::Null).await.status, 200);
     assert_eq!(code(&t.anon().patch(&path, Value::Null).await), "BXNIM0308E");
     assert_eq!(code(&bx(&t).patch("/v1/sessions/none/state", Value::Null).await), "BXNIM0439E");
+    let nul = bx(&t).patch("/v1/sessions/a%00b/state", Value::Null).await;
+    assert!((400..500).contains(&nul.status), "{} {}", nul.status, nul.body);
+}
+
+async fn keep(t: &TestApp, login: &Value) -> String {
+    let path = format!("/v1/sessions/{}/state", text(login, "session_id"));
+    code(&bx(t).patch(&path, Value::Null).await)
+}
+
+#[tokio::test]
+async fn a_session_that_fell_asleep_is_not_woken() {
+    let t = TestApp::new().await;
+    settings(&t, json!({"session_invalidation_in_seconds": "900"})).await;
+    let first = login(&t, t.api_key()).await;
+    t.advance_secs(899);
+    assert_eq!(keep(&t, &first).await, "ok");
+    t.advance_secs(899);
+    assert_eq!(keep(&t, &first).await, "ok", "each time it may rest anew");
+    t.advance_secs(900);
+    assert_eq!(keep(&t, &first).await, "BXNIM0439E");
+    assert_eq!(code(&go_on(&t, &first).await), "BXNIM0439E");
+}
+
+#[tokio::test]
+async fn a_session_whose_key_no_longer_counts_is_not_kept_awake() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let made = admin.post("/v1/apikeys", json!({"name": "mine", "iam_id": t.owner()})).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let first = login(&t, text(&made.body, "apikey")).await;
+    assert_eq!(keep(&t, &first).await, "ok");
+    let disable = format!("/v1/apikeys/{}/disable", text(&made.body, "id"));
+    assert_eq!(admin.post(&disable, Value::Null).await.status, 204);
+    assert_eq!(keep(&t, &first).await, "BXNIM0439E");
+    assert_eq!(admin.delete(&disable).await.status, 204);
+    assert_eq!(keep(&t, &first).await, "ok");
+    assert_eq!(admin.delete(&format!("/v1/apikeys/{}", text(&made.body, "id"))).await.status, 204);
+    assert_eq!(keep(&t, &first).await, "BXNIM0439E");
 }
 
 #[tokio::test]
