@@ -276,12 +276,27 @@ impl Ctx {
         } else {
             account.external(caller.iam_id(), caller.account())
         };
-        if decision.permitted && external == ExternalState::Monitor {
-            self.0.trail.lock().details.decision.insert("external".into(), json!("monitor"));
+        let permitted = decision.permitted && external != ExternalState::Limited;
+        {
+            // What explaining the request asks again, whatever came out.
+            let mut trail = self.0.trail.lock();
+            trail.permitted = permitted;
+            let told = &mut trail.details.decision;
+            if decision.permitted && external == ExternalState::Monitor {
+                told.insert("external".into(), json!("monitor"));
+            }
+            told.insert("stage".into(), json!("access"));
+            told.insert("iam_id".into(), json!(caller.iam_id().as_str()));
+            told.insert("action".into(), json!(action));
+            told.insert("account".into(), json!(target.account.as_str()));
+            told.insert("attributes".into(), attributes_json(&target.attrs));
+            told.insert("permitted".into(), json!(permitted));
+            if permitted {
+                told.insert("policies".into(), decision.matched.iter().map(ToString::to_string).collect());
+            }
         }
-        if decision.permitted && external != ExternalState::Limited {
+        if permitted {
             self.0.app.permits.note(&target.account, &decision.matched, self.now());
-            self.0.trail.lock().permitted = true;
             return Ok(Permit {
                 action: action.to_owned(),
                 target: target.clone(),
@@ -289,16 +304,6 @@ impl Ctx {
                 policies: decision.matched.iter().map(ToString::to_string).collect(),
                 how: "policy",
             });
-        }
-        {
-            let mut trail = self.0.trail.lock();
-            let decision = &mut trail.details.decision;
-            decision.insert("stage".into(), json!("access"));
-            decision.insert("iam_id".into(), json!(caller.iam_id().as_str()));
-            decision.insert("action".into(), json!(action));
-            decision.insert("account".into(), json!(target.account.as_str()));
-            decision.insert("attributes".into(), attributes_json(&target.attrs));
-            decision.insert("permitted".into(), json!(false));
         }
         if caller.account() == &target.account {
             self.0.app.metrics.refusal("access");

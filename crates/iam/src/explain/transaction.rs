@@ -1,7 +1,7 @@
 //! The decision of a past request, from what its event kept, asked again of the rules of today.
 
 use avouch_gate::audit::sql::{self, Filter};
-use avouch_gate::{Ctx, Result};
+use avouch_gate::{Ctx, Error, Result};
 use avouch_policy::access::ResourceAttrs;
 use avouch_policy::reason::Reason;
 use avouch_wire::explain::ExplainResponse;
@@ -89,7 +89,18 @@ async fn access(
     let mut out = access_answer(ctx, account, (&iam_id, &action), &attrs, then).await?;
     let permitted_now = out.decision == "permitted";
     if permitted_then != permitted_now {
-        out.summary = format!("{iam_id} was refused {action}; by the policies of today it would not be.");
+        let (was, be) =
+            if permitted_then { ("permitted", "would not be") } else { ("refused", "would be permitted") };
+        out.summary = format!("{iam_id} was {was} {action}; by the policies of today it {be}.");
+        if permitted_then {
+            // What permits nothing any more is told by the ids that the event kept.
+            let policies = decision.get("policies").and_then(Value::as_array);
+            let children = policies.into_iter().flatten().filter_map(Value::as_str);
+            let children =
+                children.map(|id| Reason::check("policy", true).with_id(id).detail("permitted it then"));
+            let tree = Reason::group("access", true).with_children(children.collect());
+            out.tree = serde_json::to_value(&tree).map_err(Error::internal)?;
+        }
         out.decision = if permitted_then { "permitted" } else { "refused" }.into();
     }
     out.now_differs = Some(permitted_then != permitted_now);

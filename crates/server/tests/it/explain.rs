@@ -65,6 +65,51 @@ async fn a_trusted_pod_reads_what_the_policy_allows_and_no_longer_than_that() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_permitted_is_explained_too_and_that_it_would_not_be_today() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let w = World::build(&t, &admin).await;
+    let pod = exchange(&t, &w, "sa").await;
+    let told =
+        admin.post("/avouch/v1/explain", json!({"transaction_id": pod.header("transaction-id")})).await;
+    assert_eq!(told.status, 200, "{}", told.text);
+    assert_eq!((&told.body["stage"], &told.body["decision"]), (&json!("trust"), &json!("permitted")));
+    assert!(told.text.contains(w.get("link")), "{}", told.text);
+
+    let pod = t.bearer(pod.body["access_token"].as_str().unwrap());
+    let policy = t
+        .grant(
+            &admin,
+            &format!("iam-{}", w.get("profile")),
+            "crn:v1:bluemix:public:secrets-manager::::serviceRole:SecretsReader",
+            json!([
+                {"key": "accountId", "operator": "stringEquals", "value": t.account()},
+                {"key": "serviceName", "operator": "stringEquals", "value": "secrets-manager"}
+            ]),
+        )
+        .await;
+    let secret = format!("/secrets-manager/{}/api/v2/secrets/{}", w.get("instance"), w.get("secret"));
+    // A disclosure and a plain read.
+    for path in [secret.clone(), format!("{secret}/metadata")] {
+        let read = pod.get(&path).await;
+        assert_eq!(read.status, 200, "{path}: {}", read.text);
+        let question = json!({"transaction_id": read.header("transaction-id")});
+        let told = admin.post("/avouch/v1/explain", question.clone()).await;
+        assert_eq!(told.status, 200, "{path}: {}", told.text);
+        assert_eq!((&told.body["stage"], &told.body["decision"]), (&json!("access"), &json!("permitted")));
+        assert_eq!(told.body["now_differs"], false);
+        assert!(told.text.contains(&policy), "{path}: {}", told.text);
+        assert_eq!(pod.post("/avouch/v1/explain", question).await.status, 404);
+    }
+    let read = pod.get(&secret).await;
+    assert_eq!(admin.delete(&format!("/v2/policies/{policy}")).await.status, 204);
+    let told =
+        admin.post("/avouch/v1/explain", json!({"transaction_id": read.header("transaction-id")})).await;
+    assert_eq!((&told.body["decision"], &told.body["now_differs"]), (&json!("permitted"), &json!(true)));
+    assert!(told.text.contains(&policy), "{}", told.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_explained_to_the_owner_and_to_nobody_else() {
     let t = TestApp::new().await;
     let admin = t.admin().await;
