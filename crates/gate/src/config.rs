@@ -52,6 +52,8 @@ pub struct Fetch {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// Connections of one address at a time, 0 for any number; further ones are closed.
+    pub connections_per_address: u32,
     /// Failed exchanges per address and minute before 429.
     pub failed_exchanges_per_minute: u32,
     /// Trusted profiles per account.
@@ -81,6 +83,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections_per_address: 2048,
             failed_exchanges_per_minute: 100,
             profiles: 2000,
             service_ids: 2000,

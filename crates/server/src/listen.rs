@@ -1,5 +1,6 @@
 //! The listener: plain HTTP on loopback, TLS elsewhere, with limits set before anything is parsed.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use avouch_gate::config::Config;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use parking_lot::Mutex;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,10 +33,13 @@ const HEAD_TIME: Duration = Duration::from_secs(10);
 /// Time that a shutdown waits for running requests.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// What a client of HTTP/2 sends first.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A bound address, not yet serving.
-#[derive(Debug)]
 pub struct Bound {
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     /// The address, with the port that was given.
     pub address: SocketAddr,
 }
@@ -42,45 +47,36 @@ pub struct Bound {
 /// Binds the configured address.
 ///
 /// # Errors
-/// When the address is taken, or is not loopback without TLS or `insecure_http`.
+/// When the certificate cannot be used, or the address is taken, or is not loopback without TLS or `insecure_http`.
 pub async fn bind(config: &Config) -> anyhow::Result<Bound> {
-    let listener = TcpListener::bind(&config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
-    let address = listener.local_addr()?;
-    if !address.ip().is_loopback() && config.tls_cert.is_empty() && !config.insecure_http {
-        bail!("{address} is not a loopback address: set tls_cert and tls_key, or insecure_http = true");
+    let tls = match (config.tls_cert.as_str(), config.tls_key.as_str()) {
+        ("", "") => None,
+        ("", _) => bail!("tls_key is set without tls_cert"),
+        (_, "") => bail!("tls_cert is set without tls_key"),
+        (cert, key) => Some(acceptor(Path::new(cert), Path::new(key))?),
+    };
+    let cannot = || format!("cannot listen on {}", config.listen);
+    let wanted: Vec<SocketAddr> =
+        tokio::net::lookup_host(&config.listen).await.with_context(cannot)?.collect();
+    if let Some(open) = wanted.iter().find(|a| !a.ip().is_loopback())
+        && tls.is_none()
+        && !config.insecure_http
+    {
+        bail!("{open} is not a loopback address: set tls_cert and tls_key, or insecure_http = true");
     }
-    Ok(Bound { listener, address })
+    let listener = TcpListener::bind(&*wanted).await.with_context(cannot)?;
+    let address = listener.local_addr()?;
+    Ok(Bound { listener, tls, address })
 }
 
 /// Serves until `stop` resolves, then lets running requests end.
 ///
 /// # Errors
-/// When the certificate cannot be used.
+/// None today.
 pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let config = &server.app.config;
-    let tls = if config.tls_cert.is_empty() {
-        None
-    } else {
-        Some(acceptor(Path::new(&config.tls_cert), Path::new(&config.tls_key))?)
-    };
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD_LIMIT)
-        .max_headers(HEADERS)
-        .keep_alive(true);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD_LIMIT as u32)
-        .max_pending_accept_reset_streams(Some(32))
-        .keep_alive_interval(Some(Duration::from_secs(60)));
-    let builder = Arc::new(builder);
+    let protocols = Arc::new(Protocols::new());
+    let peers = Arc::new(Peers::new(server.app.config.limits.connections_per_address));
+
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::pin!(stop);
@@ -102,20 +98,29 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
                 continue;
             }
         };
+        let Some(place) = peers.place(peer.ip()) else {
+            tracing::debug!("too many connections of one address");
+            continue;
+        };
         let _ = stream.set_nodelay(true);
-        let (server, tls, builder, watcher) =
-            (server.clone(), tls.clone(), builder.clone(), graceful.watcher());
+        let (server, tls, protocols, watcher) =
+            (server.clone(), bound.tls.clone(), protocols.clone(), graceful.watcher());
         tokio::spawn(async move {
-            let _permit = permit;
+            let _held = (permit, place);
+            // Nobody keeps a place by saying nothing: the protocol is known in time or the connection ends.
+            let service = service(server, peer.ip());
             let result = match tls {
                 None => {
-                    let service = service(server, peer.ip());
+                    let Ok(Some(http2)) = tokio::time::timeout(HEAD_TIME, speaks_http2(&stream)).await else {
+                        return;
+                    };
+                    let builder = protocols.of(http2);
                     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
                     watcher.watch(connection).await
                 }
                 Some(tls) => {
                     let Some(stream) = handshake(&tls, stream).await else { return };
-                    let service = service(server, peer.ip());
+                    let builder = protocols.of(stream.get_ref().1.alpn_protocol() == Some(b"h2"));
                     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
                     watcher.watch(connection).await
                 }
@@ -134,6 +139,95 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
         tracing::error!("the last audit events could not be written: {}", e.message());
     }
     Ok(())
+}
+
+/// The two protocols with their limits.
+struct Protocols {
+    http1: auto::Builder<TokioExecutor>,
+    http2: auto::Builder<TokioExecutor>,
+}
+
+impl Protocols {
+    fn new() -> Self {
+        let mut http1 = auto::Builder::new(TokioExecutor::new()).http1_only();
+        http1
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIME)
+            .max_buf_size(HEAD_LIMIT)
+            .max_headers(HEADERS)
+            .keep_alive(true);
+        let mut http2 = auto::Builder::new(TokioExecutor::new()).http2_only();
+        http2
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEAD_LIMIT as u32)
+            .max_pending_accept_reset_streams(Some(32))
+            .max_local_error_reset_streams(Some(128))
+            .keep_alive_interval(Some(Duration::from_secs(60)));
+        Self { http1, http2 }
+    }
+
+    fn of(&self, http2: bool) -> &auto::Builder<TokioExecutor> {
+        if http2 { &self.http2 } else { &self.http1 }
+    }
+}
+
+/// Whether the client opens with the preface of HTTP/2; `None` when it went away without a byte.
+async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let n = stream.peek(&mut first).await.ok().filter(|n| *n > 0)?;
+        let (seen, wanted) = (first.get(..n)?, PREFACE.get(..n)?);
+        if seen != wanted || n == PREFACE.len() {
+            return Some(seen == wanted);
+        }
+        // A preface in pieces: the rest is on its way, and what is there already would be told again at once.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Connections by the address they come from.
+struct Peers {
+    most: usize,
+    open: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// The place of one connection; given back when it is dropped.
+struct Place {
+    peers: Arc<Peers>,
+    address: IpAddr,
+}
+
+impl Peers {
+    /// `most`: 0 for any number.
+    fn new(most: u32) -> Self {
+        let most = usize::try_from(most).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);
+        Self { most, open: Mutex::default() }
+    }
+
+    fn place(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let mut open = self.open.lock();
+        let count = open.entry(address).or_insert(0);
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(Place { peers: self.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.peers.open.lock();
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
 }
 
 fn service(
@@ -171,6 +265,9 @@ fn acceptor(cert: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
         .with_context(|| format!("cannot read {}", cert.display()))?
         .collect::<Result<_, _>>()
         .with_context(|| format!("{} holds no usable certificate", cert.display()))?;
+    if chain.is_empty() {
+        bail!("{} holds no certificate", cert.display());
+    }
     let key = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("cannot read the key {}", key.display()))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -7,6 +7,7 @@ mod catalogue;
 mod explain;
 mod first_start;
 mod life;
+mod listener;
 mod matrix;
 mod names;
 mod refusals;

@@ -1,0 +1,160 @@
+//! The listener on real sockets: protocols, TLS, and clients that only take up room.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use avouch_gate::config::Config;
+use avouch_server::run;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: avouch\r\nconnection: close\r\n\r\n";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// An empty SETTINGS frame.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+/// A server that lives as long as the test's runtime.
+async fn serve(folder: &Path, change: impl FnOnce(&mut Config)) -> anyhow::Result<SocketAddr> {
+    let mut config = Config { listen: "127.0.0.1:0".into(), ..Config::default() };
+    change(&mut config);
+    Ok(run::start(config, folder.to_owned(), std::future::pending()).await?.address)
+}
+
+/// All that comes until the other side closes.
+async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
+    let mut all = Vec::new();
+    let _ = stream.read_to_end(&mut all).await;
+    all
+}
+
+async fn answered(address: SocketAddr) -> bool {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(GET).await.unwrap();
+    rest(&mut stream).await.starts_with(b"HTTP/1.1 200")
+}
+
+#[tokio::test]
+async fn both_protocols_are_spoken_and_known_from_the_first_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = serve(folder.path(), |_| {}).await.unwrap();
+    assert!(answered(address).await);
+    // Also when the first bytes come one by one.
+    for opening in [[PREFACE, &SETTINGS].concat(), GET.to_vec()] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for byte in &opening {
+            stream.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let mut first = [0; 9];
+        stream.read_exact(&mut first).await.unwrap();
+        if opening.starts_with(PREFACE) {
+            assert_eq!(first[3], 4, "the server's SETTINGS come first: {first:?}");
+        } else {
+            assert_eq!(&first, b"HTTP/1.1 ");
+        }
+    }
+    let mut garbage = TcpStream::connect(address).await.unwrap();
+    garbage.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await.unwrap();
+    garbage.shutdown().await.unwrap();
+    assert!(!rest(&mut garbage).await.starts_with(b"HTTP/1.1 200"));
+    assert!(answered(address).await);
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_half_of_it_loses_his_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = serve(folder.path(), |_| {}).await.unwrap();
+    for said in [&b""[..], b"PRI * HT", b"GET / HTTP/1.1\r\nhost:"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        // From here on the clock runs as fast as the server waits for it.
+        tokio::time::pause();
+        let end = rest(&mut stream).await;
+        assert!(!end.starts_with(b"HTTP/1.1 200"), "{said:?}");
+        tokio::time::resume();
+    }
+    assert!(answered(address).await);
+}
+
+#[tokio::test]
+async fn one_address_takes_no_more_places_than_it_may() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = serve(folder.path(), |c| c.limits.connections_per_address = 2).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: avouch\r\n\r\n").await.unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        held.push(stream);
+    }
+    assert!(!answered(address).await, "a third one");
+    held.clear();
+    while !answered(address).await {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn tls_serves_whom_its_certificate_convinces() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["avouch.test".to_owned()]).unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let shown = |path: &Path| path.display().to_string();
+    let data = folder.path().join("data");
+    // Refused before anything is made: a lone or broken setting, and another machine's address in plain text.
+    let broken = folder.path().join("broken.pem");
+    std::fs::write(&broken, "nothing").unwrap();
+    let wrong: [(&str, &str, &str, &str); 5] = [
+        (&shown(&cert), "", "127.0.0.1:0", "tls_key"),
+        ("", &shown(&key), "127.0.0.1:0", "tls_cert"),
+        (&shown(&broken), &shown(&key), "127.0.0.1:0", "broken.pem"),
+        (&shown(&cert), "/no/such/file", "127.0.0.1:0", "/no/such/file"),
+        ("", "", "0.0.0.0:0", "insecure_http"),
+    ];
+    for (cert, key, listen, named) in wrong {
+        let refused = serve(&data, |c| {
+            (c.tls_cert, c.tls_key, c.listen) = (cert.to_owned(), key.to_owned(), listen.to_owned());
+        })
+        .await;
+        let why = refused.err().map(|e| format!("{e:#}")).unwrap();
+        assert!(why.contains(named), "{why}");
+        assert!(!data.exists(), "{named}");
+    }
+    let address = serve(&data, |c| (c.tls_cert, c.tls_key) = (shown(&cert), shown(&key))).await.unwrap();
+
+    let connect = async |trusted: Option<CertificateDer<'static>>, alpn: &[u8]| {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(trusted);
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![alpn.to_vec()];
+        let stream = TcpStream::connect(address).await.unwrap();
+        tokio_rustls::TlsConnector::from(Arc::new(config))
+            .connect("avouch.test".try_into().unwrap(), stream)
+            .await
+    };
+    let own: CertificateDer<'static> = made.cert.der().clone();
+    let mut stream = connect(Some(own.clone()), b"http/1.1").await.unwrap();
+    stream.write_all(GET).await.unwrap();
+    assert!(rest(&mut stream).await.starts_with(b"HTTP/1.1 200"));
+    let mut stream = connect(Some(own), b"h2").await.unwrap();
+    stream.write_all(&[PREFACE, &SETTINGS].concat()).await.unwrap();
+    let mut first = [0; 9];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(first[3], 4, "{first:?}");
+    // Nobody else's certificate, and no plain text on this port.
+    let other = rcgen::generate_simple_self_signed(vec!["avouch.test".to_owned()]).unwrap();
+    assert!(connect(Some(other.cert.der().clone()), b"http/1.1").await.is_err());
+    assert!(!answered(address).await);
+}
