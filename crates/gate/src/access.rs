@@ -306,7 +306,7 @@ pub struct Filter {
 impl Filter {
     /// Whether the caller may do anything at all on or inside what `attrs` describes.
     pub fn reaches(&self, attrs: &ResourceAttrs) -> bool {
-        self.account.reaches(self.iam_id.as_str(), attrs, self.now)
+        !self.shut_out && self.account.reaches(self.iam_id.as_str(), attrs, self.now)
     }
 
     /// Whether the caller may do `action` on `attrs`.

@@ -202,6 +202,10 @@ pub async fn run(app: &Arc<App>, k: &Kubernetes, r: &Registration) -> Result<boo
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
         Err(e) if e.kind() == ErrorKind::Conflict => {
             let (id, text) = (r.id.clone(), e.message().to_owned());
+            if r.last_error.as_deref() != Some(&text) {
+                // Somebody else registered these keys first: the owner of the cluster must hear of it.
+                app.audit.durable(event(409, Some(&text)), Vec::new()).await?;
+            }
             app.store.write(move |tx| sql::note_refresh(tx, &id, None, Some(&text), Some(next))).await?;
             return Ok(false);
         }
@@ -279,7 +283,8 @@ pub async fn search(
     if candidates.is_empty() {
         return Ok(Search::Unknown);
     }
-    if candidates.len() > PER_UNKNOWN {
+    let whole = candidates.len() <= PER_UNKNOWN;
+    if !whole {
         // Many clusters share a default issuer: which of them are asked is chance, so that each has its turn.
         let mut random = [0u8; 4];
         app.rng.fill(&mut random);
@@ -309,7 +314,8 @@ pub async fn search(
                 while let Some(one) = running.join_next().await {
                     all &= one.unwrap_or(false);
                 }
-                let _ = say.send(Some(all));
+                // Where not everybody was asked, the key may be with one of the others.
+                let _ = say.send(Some(all && whole));
             });
             hear
         }

@@ -159,6 +159,35 @@ async fn callers_with_the_same_new_key_share_one_fetch() {
 }
 
 #[tokio::test]
+async fn a_key_is_unknown_only_when_everybody_was_asked() {
+    let f = Fetched::new().await;
+    let admin = f.t.admin().await;
+    // A default issuer that many clusters share, each with keys of its own.
+    for n in 0..40 {
+        let path = format!("/keys-{n}");
+        f.server.on(&path, Reply::json(&TestIssuer::new(&f.issuer.issuer).jwks()));
+        let body = json!({"name": format!("other-{n}"), "cr_type": "IKS_SA", "issuer": f.issuer.issuer,
+            "jwks_url": f.server.url(&path), "ca_pem": f.server.ca_pem});
+        assert_eq!(admin.post("/avouch/v1/clusters", body).await.status, 201);
+    }
+    // Sixteen of them are asked at a time, by chance; meanwhile the answer is "later", never "no such key".
+    for _ in 0..8 {
+        let rotated = TestIssuer::new(&f.issuer.issuer);
+        f.server.on("/keys", Reply::json(&rotated.jwks()));
+        let mut last = String::new();
+        for _ in 0..60 {
+            f.t.advance_secs(31);
+            last = f.code(&rotated).await;
+            if last == "ok" {
+                break;
+            }
+            assert_eq!(last, "BXNIM0490E");
+        }
+        assert_eq!(last, "ok");
+    }
+}
+
+#[tokio::test]
 async fn a_bad_answer_never_takes_a_key_away() {
     let f = Fetched::new().await;
     let huge = format!("{{\"keys\":[],\"x\":\"{}\"}}", "a".repeat(600 * 1024));
