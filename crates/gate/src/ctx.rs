@@ -169,6 +169,7 @@ impl Details {
 #[derive(Debug, Default)]
 pub(crate) struct Trail {
     pub recorded: bool,
+    /// A decision was made.
     pub decided: bool,
     pub target: Option<Target>,
     /// The last decision on `target` allowed the caller something.
@@ -268,7 +269,6 @@ impl Ctx {
     pub async fn authorize(&self, action: &str, target: &Target) -> Result<Permit> {
         let caller = self.caller()?;
         self.note(target);
-        self.0.trail.lock().decided = true;
         let account = self.0.app.account(&target.account).await?;
         let decision = account.decide(caller.iam_id().as_str(), action, &target.attrs, self.now());
         let external = if caller.account() == &target.account {
@@ -280,7 +280,7 @@ impl Ctx {
         {
             // What explaining the request asks again, whatever came out.
             let mut trail = self.0.trail.lock();
-            trail.permitted = permitted;
+            (trail.decided, trail.permitted) = (true, permitted);
             let told = &mut trail.details.decision;
             if decision.permitted && external == ExternalState::Monitor {
                 told.insert("external".into(), json!("monitor"));
@@ -414,8 +414,11 @@ impl Ctx {
         let ctx = self.clone();
         let ids = EventIds::draw(self);
         self.note(&permit.target);
-        self.0.trail.lock().permitted = true;
-        let base = self.0.trail.lock().details.clone();
+        let base = {
+            let mut trail = self.0.trail.lock();
+            trail.permitted = true;
+            trail.details.clone()
+        };
         let account = permit.target.account.clone();
         let done = self
             .0

@@ -16,6 +16,7 @@ pub mod http;
 pub mod links;
 pub mod metrics;
 pub mod permits;
+pub mod places;
 pub mod rate;
 
 pub use self::http::endpoint::{Auth, Effect, Endpoint, ErrorContext, Service};

@@ -1,6 +1,5 @@
 //! The listener: plain HTTP on loopback, TLS elsewhere, with limits set before anything is parsed.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -8,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use avouch_gate::config::Config;
+use avouch_gate::places::Places;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use parking_lot::Mutex;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
@@ -72,11 +71,12 @@ pub async fn bind(config: &Config) -> anyhow::Result<Bound> {
 /// Serves until `stop` resolves, then lets running requests end.
 ///
 /// # Errors
-/// None today.
+/// None in practice.
 pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let protocols = Arc::new(Protocols::new());
-    let peers = Arc::new(Peers::new(server.app.config.limits.connections_per_address));
-
+    let most = server.app.config.limits.connections_per_address;
+    let most = usize::try_from(most).ok().filter(|most| *most > 0).unwrap_or(usize::MAX);
+    let peers = Places::new(most, usize::MAX);
     let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::pin!(stop);
@@ -98,7 +98,7 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
                 continue;
             }
         };
-        let Some(place) = peers.place(peer.ip()) else {
+        let Some(place) = peers.take(peer.ip()) else {
             tracing::debug!("too many connections of one address");
             continue;
         };
@@ -185,48 +185,6 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
         }
         // A preface in pieces: the rest is on its way, and what is there already would be told again at once.
         tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Connections by the address they come from.
-struct Peers {
-    most: usize,
-    open: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// The place of one connection; given back when it is dropped.
-struct Place {
-    peers: Arc<Peers>,
-    address: IpAddr,
-}
-
-impl Peers {
-    /// `most`: 0 for any number.
-    fn new(most: u32) -> Self {
-        let most = usize::try_from(most).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);
-        Self { most, open: Mutex::default() }
-    }
-
-    fn place(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let mut open = self.open.lock();
-        let count = open.entry(address).or_insert(0);
-        if *count >= self.most {
-            return None;
-        }
-        *count += 1;
-        Some(Place { peers: self.clone(), address })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.peers.open.lock();
-        if let Some(count) = open.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.address);
-            }
-        }
     }
 }
 

@@ -61,23 +61,6 @@ pub fn home(engine: Engine) -> Result<(StoreConfig, Home)> {
     }
 }
 
-/// As [`home`], for tests that run on SQLite or on a server that is thrown away: a database stays.
-///
-/// # Errors
-/// As [`home`].
-pub fn place(engine: Engine) -> Result<(StoreConfig, Option<tempfile::TempDir>)> {
-    let (config, home) = home(engine)?;
-    let mut home = std::mem::ManuallyDrop::new(home);
-    let dir = match std::mem::replace(
-        &mut home.0,
-        Place::Database { server: String::new(), name: String::new() },
-    ) {
-        Place::Folder(dir) => Some(dir),
-        Place::Database { .. } => None,
-    };
-    Ok((config, dir))
-}
-
 /// A fresh, migrated store of `engine`.
 ///
 /// # Errors

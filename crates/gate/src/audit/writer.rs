@@ -148,14 +148,16 @@ async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, late: Arc<AtomicUsize>
     let mut batch = Vec::with_capacity(BATCH);
     // What nobody waits for and the store would not take goes with the next batch.
     let mut kept: Vec<Arc<Entry>> = Vec::new();
-    loop {
+    let mut last = false;
+    while !last {
         if kept.is_empty() {
             if jobs.recv_many(&mut batch, BATCH).await == 0 {
                 return;
             }
         } else {
-            // Nothing new in this time: try the old again.
-            let _ = tokio::time::timeout(AGAIN, jobs.recv_many(&mut batch, BATCH)).await;
+            // Nothing new in this time: try the old again. The last time if nobody is there any more.
+            let received = tokio::time::timeout(AGAIN, jobs.recv_many(&mut batch, BATCH)).await;
+            last = received == Ok(0);
         }
         let mut entries = std::mem::take(&mut kept);
         let mut waiting: Vec<Option<oneshot::Sender<bool>>> = entries.iter().map(|_| None).collect();

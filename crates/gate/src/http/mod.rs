@@ -5,13 +5,13 @@ pub mod endpoint;
 pub mod request;
 pub mod response;
 
-use avouch_wire::time::Timestamp;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use avouch_wire::time::Timestamp;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
@@ -114,7 +114,7 @@ where
     };
     let path = head.uri.path();
     let mut operation = "none";
-    let response = match routed(app, router, &head.method, path, &head.headers) {
+    let response = match routed(router, &head.method, path, &head.headers) {
         Err(e) => unmatched(&e, &transaction_id),
         Ok((route, params)) => {
             operation = route.endpoint.operation;
@@ -177,7 +177,6 @@ where
 }
 
 fn routed<'r>(
-    app: &App,
     router: &'r Router,
     method: &Method,
     path: &str,
@@ -191,7 +190,6 @@ fn routed<'r>(
             ));
         }
     }
-    let _ = app;
     if path.len() > MAX_PATH {
         return Err(Error::new(Kind::TooLarge, "The request target is too long.").with_status(414));
     }
@@ -316,8 +314,8 @@ fn finish_ok(response: Response, asked: &HeaderMap, transaction_id: &str) -> htt
     out
 }
 
-/// The caller's transaction id when it is harmless text, else one of ours.
-/// What the client sent, else a new id that sorts by time: the index of the trail then grows at its end.
+/// The caller's transaction id when it is harmless text, else a new one that sorts by time: the index of the trail then
+/// grows at its end.
 fn transaction_id(app: &App, headers: &HeaderMap, now: Timestamp) -> String {
     for name in ["transaction-id", "x-global-transaction-id", "x-correlation-id", "x-request-id"] {
         let given = headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();

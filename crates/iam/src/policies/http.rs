@@ -244,7 +244,7 @@ async fn create(ctx: Ctx, request: Request, schema: Schema) -> Result<Response> 
 
 async fn get(ctx: Ctx, request: Request, schema: Schema) -> Result<Response> {
     let format = list::format(&request)?;
-    let mut policy = load(&ctx, &request).await?;
+    let policy = load(&ctx, &request).await?;
     if schema == Schema::V1 && policy.schema == Schema::V2 {
         // COMPAT: a policy that was written in the newer version has no full form in the older one.
         return Err(not_found(policy.id.as_str()));
@@ -256,19 +256,16 @@ async fn get(ctx: Ctx, request: Request, schema: Schema) -> Result<Response> {
             .await
             .map_err(|e| hidden(e, policy.id.as_str()))?;
     }
-    let account = policy.account.clone();
-    let custom = ctx.read(move |tx| roles::sql::all(tx, &account)).await?;
-    if format == Format::LastPermit {
-        let read = policy.clone();
-        policy = ctx
-            .read(move |tx| {
-                let mut one = [read.clone()];
-                permits::fill(tx, &read.account, &mut one)?;
-                let [one] = one;
-                Ok(one)
-            })
-            .await?;
-    }
+    let (policy, custom) = ctx
+        .read(move |tx| {
+            let mut policy = policy.clone();
+            let account = policy.account.clone();
+            if format == Format::LastPermit {
+                permits::fill(tx, &account, std::slice::from_mut(&mut policy))?;
+            }
+            Ok((policy, roles::sql::all(tx, &account)?))
+        })
+        .await?;
     let base = ctx.app().config.origin();
     let view = View { base: &base, format, custom: &custom };
     let body = match schema {

@@ -1,8 +1,8 @@
 //! The token service: evidence or a credential in, an access token of one hour out.
 //!
-//! Order of every request: limits, form, evidence, restrictions of the account, a place to sign, signature, event, answer. It refuses to
-//! answer with a token whose event is not committed, to fall back to a weaker grant, and to tell a stranger why a profile
-//! was not given to him.
+//! Order of every request: limits, form, evidence, restrictions of the account, a place to sign, signature, event, answer.
+//! It refuses to answer with a token whose event is not committed, to fall back to a weaker grant, and to tell a stranger
+//! why a profile was not given to him.
 
 pub mod activity;
 pub(crate) mod api_key;

@@ -3,15 +3,14 @@
 //! It fails closed: no answer, no token. A good answer is remembered for ten seconds. So many questions wait for one API
 //! server and for all of them together; beyond that the caller is told at once to come back.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use avouch_crypto::digest::sha256;
 use avouch_crypto::strict_json::{self, Limits};
+use avouch_gate::places::Places;
 use avouch_gate::{Error, Result};
 use avouch_policy::reason::Reason;
 use avouch_wire::time::Timestamp;
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 
 use super::trace::Trace;
@@ -30,44 +29,13 @@ const AT_ONCE_OVERALL: usize = 2048;
 /// Good answers of a moment ago, by the hash of the token.
 pub struct Reviews {
     good: moka::sync::Cache<([u8; 32], String, i64), Timestamp>,
-    waiting: Waiting,
-}
-
-/// Questions under way, by registration.
-#[derive(Default)]
-struct Waiting(Mutex<HashMap<String, usize>>);
-
-/// One question under way.
-struct Place<'a>(&'a Waiting, &'a str);
-
-impl Waiting {
-    /// A place for one question; `None` when too many are under way.
-    fn place<'a>(&'a self, registration: &'a str) -> Option<Place<'a>> {
-        let mut counts = self.0.lock();
-        let here = counts.get(registration).copied().unwrap_or(0);
-        if here >= AT_ONCE || counts.values().sum::<usize>() >= AT_ONCE_OVERALL {
-            return None;
-        }
-        counts.insert(registration.to_owned(), here + 1);
-        Some(Place(self, registration))
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        let mut counts = self.0.0.lock();
-        match counts.get_mut(self.1) {
-            Some(here) if *here > 1 => *here -= 1,
-            _ => {
-                counts.remove(self.1);
-            }
-        }
-    }
+    /// Questions under way, by registration.
+    waiting: Places<String>,
 }
 
 impl Default for Reviews {
     fn default() -> Self {
-        Self { good: moka::sync::Cache::new(CAPACITY), waiting: Waiting::default() }
+        Self { good: moka::sync::Cache::new(CAPACITY), waiting: Places::new(AT_ONCE, AT_ONCE_OVERALL) }
     }
 }
 
@@ -96,7 +64,7 @@ impl Reviews {
             trace.pass("online", || Reason::check("online", true).detail("reviewed a moment ago"));
             return Ok(());
         }
-        let Some(_place) = self.waiting.place(&r.id) else {
+        let Some(_place) = self.waiting.take(r.id.clone()) else {
             trace.fail("online", || Reason::check("online", false).detail("too many reviews are under way"));
             return Err(keys_unavailable(2).reason("review_busy"));
         };
@@ -220,20 +188,5 @@ mod tests {
         );
         assert_eq!(judge(b"{}", &audiences, claims), Err(FetchError::Connect));
         assert_eq!(judge(b"<html>", &audiences, claims), Err(FetchError::Connect));
-    }
-
-    #[test]
-    fn a_place_is_for_one_question_and_one_slow_cluster_leaves_room_for_others() {
-        let waiting = Waiting::default();
-        let mut held: Vec<_> = (0..AT_ONCE).map(|_| waiting.place("a").unwrap()).collect();
-        assert!(waiting.place("a").is_none());
-        assert!(waiting.place("b").is_some());
-        held.pop();
-        assert!(waiting.place("a").is_some());
-        let names: Vec<String> = (0..=AT_ONCE_OVERALL).map(|n| format!("c{n}")).collect();
-        let most: Vec<_> = names.iter().filter_map(|name| waiting.place(name)).collect();
-        assert_eq!(most.len() + held.len(), AT_ONCE_OVERALL);
-        drop((most, held));
-        assert!(waiting.0.lock().is_empty(), "nothing is remembered of what ended");
     }
 }

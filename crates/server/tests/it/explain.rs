@@ -1,6 +1,6 @@
 //! The main job and its explanations: trusted and untrusted pods, liveness, the policy that holds at once.
 
-use avouch_testkit::{TestApp, TestResponse};
+use avouch_testkit::{Client, TestApp, TestResponse};
 use serde_json::json;
 
 use crate::world::{PAYLOAD, World};
@@ -17,6 +17,18 @@ async fn exchange(t: &TestApp, w: &World, sa: &str) -> TestResponse {
         .await
 }
 
+/// Lets the profile read the secrets of the instance; returns the policy's id.
+async fn may_read(t: &TestApp, admin: &Client, w: &World) -> String {
+    let equal = |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
+    let target = json!([
+        equal("accountId", t.account()),
+        equal("serviceName", "secrets-manager"),
+        equal("serviceInstance", w.get("instance")),
+    ]);
+    let role = "crn:v1:bluemix:public:secrets-manager::::serviceRole:SecretsReader";
+    t.grant(admin, &format!("iam-{}", w.get("profile")), role, target).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trusted_pod_reads_what_the_policy_allows_and_no_longer_than_that() {
     let t = TestApp::new().await;
@@ -27,18 +39,7 @@ async fn a_trusted_pod_reads_what_the_policy_allows_and_no_longer_than_that() {
     assert_eq!(issued.status, 200, "{}", issued.text);
     let pod = t.bearer(issued.body["access_token"].as_str().unwrap());
     assert_eq!(pod.get(&secret).await.status, 403);
-    let policy = t
-        .grant(
-            &admin,
-            &format!("iam-{}", w.get("profile")),
-            "crn:v1:bluemix:public:secrets-manager::::serviceRole:SecretsReader",
-            json!([
-                {"key": "accountId", "operator": "stringEquals", "value": t.account()},
-                {"key": "serviceName", "operator": "stringEquals", "value": "secrets-manager"},
-                {"key": "serviceInstance", "operator": "stringEquals", "value": w.get("instance")}
-            ]),
-        )
-        .await;
+    let policy = may_read(&t, &admin, &w).await;
     // The next request obeys.
     let read = pod.get(&secret).await;
     assert_eq!((read.status, read.body["payload"].as_str()), (200, Some(PAYLOAD)));
@@ -77,17 +78,7 @@ async fn what_was_permitted_is_explained_too_and_that_it_would_not_be_today() {
     assert!(told.text.contains(w.get("link")), "{}", told.text);
 
     let pod = t.bearer(pod.body["access_token"].as_str().unwrap());
-    let policy = t
-        .grant(
-            &admin,
-            &format!("iam-{}", w.get("profile")),
-            "crn:v1:bluemix:public:secrets-manager::::serviceRole:SecretsReader",
-            json!([
-                {"key": "accountId", "operator": "stringEquals", "value": t.account()},
-                {"key": "serviceName", "operator": "stringEquals", "value": "secrets-manager"}
-            ]),
-        )
-        .await;
+    let policy = may_read(&t, &admin, &w).await;
     let secret = format!("/secrets-manager/{}/api/v2/secrets/{}", w.get("instance"), w.get("secret"));
     // A disclosure and a plain read.
     for path in [secret.clone(), format!("{secret}/metadata")] {
