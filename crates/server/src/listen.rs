@@ -1,5 +1,6 @@
 //! The listener: plain HTTP on loopback, TLS elsewhere, with limits set before anything is parsed.
 
+use std::io::Cursor;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -120,9 +122,16 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
                 }
                 Some(tls) => {
                     let Some(stream) = handshake(&tls, stream).await else { return };
-                    let builder = protocols.of(stream.get_ref().1.alpn_protocol() == Some(b"h2"));
-                    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-                    watcher.watch(connection).await
+                    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                        let Some(stream) = after_preface(stream).await else { return };
+                        let builder = protocols.of(true);
+                        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                        watcher.watch(connection).await
+                    } else {
+                        let builder = protocols.of(false);
+                        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+                        watcher.watch(connection).await
+                    }
                 }
             };
             if let Err(e) = result {
@@ -186,6 +195,17 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
         // A preface in pieces: the rest is on its way, and what is there already would be told again at once.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// The stream once the preface of HTTP/2 has come, the preface still to be read; `None` when it does not come in time:
+/// until then nothing else would end the connection.
+async fn after_preface(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Option<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+    let (mut read, write) = tokio::io::split(stream);
+    let mut first = [0; PREFACE.len()];
+    tokio::time::timeout(HEAD_TIME, read.read_exact(&mut first)).await.ok()?.ok()?;
+    Some(tokio::io::join(Cursor::new(first).chain(read), write))
 }
 
 fn service(

@@ -1,7 +1,7 @@
 //! The listener on real sockets: protocols, TLS, and clients that only take up room.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use avouch_gate::config::Config;
@@ -9,6 +9,7 @@ use avouch_server::run;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: avouch\r\nconnection: close\r\n\r\n";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -99,13 +100,62 @@ async fn one_address_takes_no_more_places_than_it_may() {
     }
 }
 
+/// A certificate and the files of it and its key.
+fn certificate(folder: &Path) -> (CertificateDer<'static>, PathBuf, PathBuf) {
+    let made = rcgen::generate_simple_self_signed(vec!["avouch.test".to_owned()]).unwrap();
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    (made.cert.der().clone(), cert, key)
+}
+
+/// A client that trusts this certificate alone.
+async fn connect(
+    address: SocketAddr,
+    trusted: CertificateDer<'static>,
+    alpn: &[u8],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates([trusted]);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    let stream = TcpStream::connect(address).await.unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect("avouch.test".try_into().unwrap(), stream)
+        .await
+}
+
+#[tokio::test]
+async fn who_says_nothing_over_tls_loses_his_place_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, cert, key) = certificate(folder.path());
+    let data = folder.path().join("data");
+    let files = (cert.display().to_string(), key.display().to_string());
+    let address = serve(&data, |c| (c.tls_cert, c.tls_key) = files).await.unwrap();
+    for (alpn, said) in
+        [(&b"h2"[..], &b""[..]), (b"h2", b"PRI * HT"), (b"http/1.1", b""), (b"http/1.1", b"GET / HT")]
+    {
+        let mut stream = connect(address, own.clone(), alpn).await.unwrap();
+        stream.write_all(said).await.unwrap();
+        stream.flush().await.unwrap();
+        tokio::time::pause();
+        rest(&mut stream).await;
+        tokio::time::resume();
+    }
+    let mut stream = connect(address, own, b"http/1.1").await.unwrap();
+    stream.write_all(GET).await.unwrap();
+    assert!(rest(&mut stream).await.starts_with(b"HTTP/1.1 200"));
+}
+
 #[tokio::test]
 async fn tls_serves_whom_its_certificate_convinces() {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["avouch.test".to_owned()]).unwrap();
-    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    std::fs::write(&cert, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let (own, cert, key) = certificate(folder.path());
     let shown = |path: &Path| path.display().to_string();
     let data = folder.path().join("data");
     // Refused before anything is made: a lone or broken setting, and another machine's address in plain text.
@@ -129,32 +179,16 @@ async fn tls_serves_whom_its_certificate_convinces() {
     }
     let address = serve(&data, |c| (c.tls_cert, c.tls_key) = (shown(&cert), shown(&key))).await.unwrap();
 
-    let connect = async |trusted: Option<CertificateDer<'static>>, alpn: &[u8]| {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add_parsable_certificates(trusted);
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![alpn.to_vec()];
-        let stream = TcpStream::connect(address).await.unwrap();
-        tokio_rustls::TlsConnector::from(Arc::new(config))
-            .connect("avouch.test".try_into().unwrap(), stream)
-            .await
-    };
-    let own: CertificateDer<'static> = made.cert.der().clone();
-    let mut stream = connect(Some(own.clone()), b"http/1.1").await.unwrap();
+    let mut stream = connect(address, own.clone(), b"http/1.1").await.unwrap();
     stream.write_all(GET).await.unwrap();
     assert!(rest(&mut stream).await.starts_with(b"HTTP/1.1 200"));
-    let mut stream = connect(Some(own), b"h2").await.unwrap();
+    let mut stream = connect(address, own, b"h2").await.unwrap();
     stream.write_all(&[PREFACE, &SETTINGS].concat()).await.unwrap();
     let mut first = [0; 9];
     stream.read_exact(&mut first).await.unwrap();
     assert_eq!(first[3], 4, "{first:?}");
     // Nobody else's certificate, and no plain text on this port.
     let other = rcgen::generate_simple_self_signed(vec!["avouch.test".to_owned()]).unwrap();
-    assert!(connect(Some(other.cert.der().clone()), b"http/1.1").await.is_err());
+    assert!(connect(address, other.cert.der().clone(), b"http/1.1").await.is_err());
     assert!(!answered(address).await);
 }
