@@ -46,8 +46,8 @@ north = api_server("north", DEFAULT_ISSUER)
 
 @pytest.fixture(scope="session")
 def avouch(east):
-    # Token files are named in the server's own settings, never by a registration.
-    reviewer = f"{east.url}={east.reviewer_token_file}"
+    # Token files, and whom they may be shown to, are named in the server's own settings, never by a registration.
+    reviewer = f"{east.url}={east.reviewer_token_file};{east.ca_file}"
     with AvouchServer(AVOUCH_FETCH_ALLOW="127.0.0.0/8", AVOUCH_FETCH_TOKEN_FILES=reviewer) as server:
         yield server
 

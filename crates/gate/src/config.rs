@@ -43,8 +43,9 @@ pub struct Fetch {
     /// Networks (CIDR) or host names that may be fetched although private or loopback. An entry with a port
     /// (`10.0.0.0/8:8443`, `host:8443`, `*` = any) admits that port too, beside 443 and 6443.
     pub allow: Vec<String>,
-    /// Files with a bearer token for fetches from one origin: `https://host:port=/path/to/token`. The token is read
-    /// anew for each fetch and goes to that origin only.
+    /// Files with a bearer token for fetches from one origin, and with the certificates that the origin is known by:
+    /// `https://host:port=/path/to/token;/path/to/ca.pem`. Without the second file those of the system count, never
+    /// those of a registration. Both are read anew for each fetch, and the token goes to that origin only.
     pub token_files: Vec<String>,
 }
 

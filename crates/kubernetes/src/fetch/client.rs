@@ -5,9 +5,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use avouch_crypto::SecretString;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Url};
 use rustls::pki_types::CertificateDer;
@@ -41,7 +43,7 @@ pub enum FetchError {
     #[error("'ca_pem' holds no certificate that can be read")]
     Certificates,
     /// The configured token file cannot be read.
-    #[error("the token file that the server is configured with cannot be read")]
+    #[error("the token file or certificates that the server is configured with cannot be read")]
     TokenFile,
     /// No token file is configured for this origin.
     #[error("no token file is configured for this origin (setting 'fetch.token_files' of the server)")]
@@ -75,9 +77,9 @@ impl FetchError {
 pub struct Ask<'a> {
     /// Address.
     pub url: &'a str,
-    /// Certificates trusted beside those of the system.
+    /// Certificates trusted beside those of the system; not where a token is sent.
     pub ca_pem: Option<&'a str>,
-    /// Send the token that is configured for the origin.
+    /// Send the token that is configured for the origin, to whom the server's own settings trust.
     pub with_token: bool,
     /// JSON to post; otherwise `GET`.
     pub post: Option<Vec<u8>>,
@@ -94,11 +96,29 @@ pub struct Answer {
     pub max_age: Option<i64>,
 }
 
+/// What `fetch.token_files` says about an origin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct TokenFile {
+    token: PathBuf,
+    /// Certificates that the origin is known by; those of the system otherwise.
+    ca: Option<PathBuf>,
+}
+
+/// A token of the server and the certificates of whom it may be shown to.
+struct Reviewer {
+    token: SecretString,
+    ca_pem: Option<String>,
+}
+
+type Addresses = Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>>;
+type LookUp = dyn Fn(String, u16) -> Addresses + Send + Sync;
+
 /// Makes fetches within the settings of the server.
 pub struct Fetcher {
     allow: Allow,
-    token_files: HashMap<String, PathBuf>,
+    token_files: HashMap<String, TokenFile>,
     roots: RootCertStore,
+    look_up: Box<LookUp>,
 }
 
 impl std::fmt::Debug for Fetcher {
@@ -115,10 +135,18 @@ impl Fetcher {
     pub fn new(settings: &avouch_gate::config::Fetch) -> Result<Self, String> {
         let mut token_files = HashMap::new();
         for entry in &settings.token_files {
-            let bad = || format!("fetch.token_files: '{entry}' is not of the form https://host:port=/path");
-            let (origin, path) = entry.split_once('=').ok_or_else(bad)?;
+            let bad = || {
+                format!(
+                    "fetch.token_files: '{entry}' is not of the form https://host:port=/token or https://host:port=/token;/ca.pem"
+                )
+            };
+            let (origin, files) = entry.split_once('=').ok_or_else(bad)?;
             let url = address(origin).map_err(|_| bad())?;
-            token_files.insert(origin_of(&url), PathBuf::from(path));
+            let (token, ca) = match files.split_once(';') {
+                Some((token, ca)) => (token, Some(PathBuf::from(ca))),
+                None => (files, None),
+            };
+            token_files.insert(origin_of(&url), TokenFile { token: PathBuf::from(token), ca });
         }
         let mut roots = RootCertStore::empty();
         let native = rustls_native_certs::load_native_certs();
@@ -126,7 +154,10 @@ impl Fetcher {
         if roots.is_empty() {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        Ok(Self { allow: Allow::parse(&settings.allow)?, token_files, roots })
+        let look_up: Box<LookUp> = Box::new(|host, port| {
+            Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        });
+        Ok(Self { allow: Allow::parse(&settings.allow)?, token_files, roots, look_up })
     }
 
     /// Checks an address without connecting: its form, and, where it is a literal address, the settings.
@@ -144,7 +175,7 @@ impl Fetcher {
 
     /// The token file configured for the origin of an address.
     pub fn token_file(&self, url: &str) -> Option<&PathBuf> {
-        self.token_files.get(&origin_of(&address(url).ok()?))
+        self.token_files.get(&origin_of(&address(url).ok()?)).map(|files| &files.token)
     }
 
     /// Fetches.
@@ -160,9 +191,16 @@ impl Fetcher {
         let url = address(ask.url)?;
         let (host, port) = host_and_port(&url)?;
         let target = self.resolve(&host, port).await?;
-        let token = if ask.with_token { Some(self.token(&url).await?) } else { None };
+        let reviewer = if ask.with_token { Some(self.reviewer(&url).await?) } else { None };
+        // Whoever wrote the registration chose `ca_pem`, and may have a say in where the name leads: a token of the
+        // server goes to those only whom its own settings trust.
+        let tls = match &reviewer {
+            Some(Reviewer { ca_pem: Some(ca), .. }) => Self::tls(RootCertStore::empty(), Some(ca))?,
+            Some(Reviewer { ca_pem: None, .. }) => Self::tls(self.roots.clone(), None)?,
+            None => Self::tls(self.roots.clone(), ask.ca_pem)?,
+        };
         let client = Client::builder()
-            .tls_backend_preconfigured(self.tls(ask.ca_pem)?)
+            .tls_backend_preconfigured(tls)
             .https_only(true)
             .redirect(Policy::none())
             .no_proxy()
@@ -176,7 +214,7 @@ impl Fetcher {
         let method = if ask.post.is_some() { Method::POST } else { Method::GET };
         let mut request =
             client.request(method, url).header("accept", "application/json, application/jwk-set+json");
-        if let Some(token) = &token {
+        if let Some(Reviewer { token, .. }) = &reviewer {
             request = request.bearer_auth(token.expose());
         }
         if let Some(body) = &ask.post {
@@ -209,25 +247,28 @@ impl Fetcher {
 
     /// Every address of the name must be allowed; one of them is connected to, and no other look-up happens.
     async fn resolve(&self, host: &str, port: u16) -> Result<SocketAddr, FetchError> {
-        let addresses: Vec<SocketAddr> =
-            tokio::net::lookup_host((host, port)).await.map_err(|_| FetchError::Resolve)?.collect();
+        let addresses = (self.look_up)(host.to_owned(), port).await.map_err(|_| FetchError::Resolve)?;
         for address in &addresses {
             self.allow.check(host, address.ip(), port).map_err(FetchError::Refused)?;
         }
         addresses.into_iter().next().ok_or(FetchError::Resolve)
     }
 
-    async fn token(&self, url: &Url) -> Result<avouch_crypto::SecretString, FetchError> {
-        let path = self.token_files.get(&origin_of(url)).ok_or(FetchError::NoTokenFile)?.clone();
-        let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
-        match read {
-            Ok(Ok(text)) => Ok(avouch_crypto::SecretString::new(text.trim().to_owned())),
+    /// Read anew each time: tokens of service accounts are rotated in their files.
+    async fn reviewer(&self, url: &Url) -> Result<Reviewer, FetchError> {
+        let files = self.token_files.get(&origin_of(url)).ok_or(FetchError::NoTokenFile)?.clone();
+        let read = move || {
+            let token = SecretString::new(std::fs::read_to_string(files.token)?.trim().to_owned());
+            let ca_pem = files.ca.map(std::fs::read_to_string).transpose()?;
+            Ok::<_, std::io::Error>(Reviewer { token, ca_pem })
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(reviewer)) => Ok(reviewer),
             _ => Err(FetchError::TokenFile),
         }
     }
 
-    fn tls(&self, ca_pem: Option<&str>) -> Result<ClientConfig, FetchError> {
-        let mut roots = self.roots.clone();
+    fn tls(mut roots: RootCertStore, ca_pem: Option<&str>) -> Result<ClientConfig, FetchError> {
         if let Some(pem) = ca_pem {
             for certificate in certificates(pem)? {
                 roots.add(certificate).map_err(|_| FetchError::Certificates)?;
@@ -341,6 +382,54 @@ mod tests {
         }
         for url in ["https://169.254.169.254/latest", "https://[fd00:ec2::254]/", "https://2852039166/"] {
             assert_eq!(fetcher.check_address(url).unwrap_err(), FetchError::Refused(Refusal::Never), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_once_and_every_address_of_it_must_be_allowed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap();
+        let metadata = SocketAddr::from(([169, 254, 169, 254], here.port()));
+        let settings =
+            avouch_gate::config::Fetch { allow: vec!["127.0.0.0/8:*".into()], ..Default::default() };
+        // What a name server says that changes its mind after the first question.
+        let answers = [vec![here], vec![metadata], vec![here, metadata], vec![metadata, here]];
+        let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let look_up: Box<LookUp> = {
+            let asked = asked.clone();
+            Box::new(move |host, _| {
+                assert_eq!(host, "changing.test");
+                let n = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let answer = answers[n].clone();
+                Box::pin(async move { Ok(answer) })
+            })
+        };
+        let fetcher = Fetcher { look_up, ..Fetcher::new(&settings).unwrap() };
+        let url = format!("https://changing.test:{}/keys", here.port());
+        let ask = Ask { url: &url, ..Ask::default() };
+        // No name server knows the name, so whoever comes was sent by the one answer.
+        let (outcome, came) = tokio::join!(fetcher.fetch(&ask), async { listener.accept().await.map(drop) });
+        assert_eq!((outcome.unwrap_err(), came.is_ok()), (FetchError::Connect, true));
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 1);
+        for n in 2..=4 {
+            assert_eq!(fetcher.fetch(&ask).await.unwrap_err(), FetchError::Refused(Refusal::Never));
+            assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), n);
+        }
+    }
+
+    #[test]
+    fn a_token_file_may_name_the_certificates_of_its_origin() {
+        let files = |entry: &str| {
+            let token_files = vec![entry.to_owned()];
+            Fetcher::new(&avouch_gate::config::Fetch { token_files, ..Default::default() })
+                .map(|f| f.token_files["https://a.test:6443"].clone())
+        };
+        let token = PathBuf::from("/run/token");
+        let with = TokenFile { token: token.clone(), ca: Some("/run/ca.pem".into()) };
+        assert_eq!(files("https://a.test:6443=/run/token;/run/ca.pem"), Ok(with));
+        assert_eq!(files("https://a.test:6443=/run/token"), Ok(TokenFile { token, ca: None }));
+        for bad in ["https://a.test:6443", "http://a.test=/run/token", "/run/token"] {
+            assert!(files(bad).unwrap_err().contains("fetch.token_files"), "{bad}");
         }
     }
 

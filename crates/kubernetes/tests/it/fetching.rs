@@ -338,9 +338,10 @@ const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 /// A cluster whose API server is asked about each token.
 async fn reviewed(server: &HttpsServer) -> (World, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("reviewer");
+    let (file, ca) = (dir.path().join("reviewer"), dir.path().join("ca.pem"));
     std::fs::write(&file, "reviewer-token\n").unwrap();
-    let entry = format!("{}={}", server.url(""), file.display());
+    std::fs::write(&ca, &server.ca_pem).unwrap();
+    let entry = format!("{}={};{}", server.url(""), file.display(), ca.display());
     let t = TestApp::with(|c| {
         c.fetch.allow = vec!["127.0.0.0/8:*".into()];
         c.fetch.token_files = vec![entry];
@@ -348,7 +349,7 @@ async fn reviewed(server: &HttpsServer) -> (World, tempfile::TempDir) {
     .await;
     let w = World::on(
         t,
-        json!({"online_check": "token_review", "api_server_url": server.url(""), "ca_pem": server.ca_pem,
+        json!({"online_check": "token_review", "api_server_url": server.url(""),
                "reviewer_token_file": file.to_str().unwrap()}),
     )
     .await;
@@ -402,4 +403,38 @@ async fn the_api_server_is_asked_about_each_token() {
     say(json!({"authenticated": false}));
     w.t.advance_secs(10);
     assert_eq!(w.code(&token).await, "BXNIM0407E", "and forgotten");
+}
+
+#[tokio::test]
+async fn a_token_of_the_server_is_shown_to_nobody_a_registration_vouches_for() {
+    let (server, other) = (HttpsServer::start().await, HttpsServer::start().await);
+    let dir = tempfile::tempdir().unwrap();
+    let (token, ca) = (dir.path().join("token"), dir.path().join("ca.pem"));
+    std::fs::write(&token, "reviewer-token\n").unwrap();
+    std::fs::write(&ca, &other.ca_pem).unwrap();
+    // One origin with certificates of its own that are not those of this server, one with those of the system.
+    for entry in [format!("{};{}", token.display(), ca.display()), token.display().to_string()]
+        .map(|files| format!("{}={files}", server.url("")))
+    {
+        let t = TestApp::with(|c| {
+            c.fetch.allow = vec!["127.0.0.0/8:*".into()];
+            c.fetch.token_files = vec![entry];
+        })
+        .await;
+        let admin = t.admin().await;
+        let issuer = TestIssuer::new("https://issuer.test");
+        server.on("/keys", Reply::json(&issuer.jwks()));
+        let fetched = json!({"name": "c1", "cr_type": "IKS_SA", "issuer": issuer.issuer,
+            "jwks_url": server.url("/keys"), "ca_pem": server.ca_pem, "auth": "bearer_file"});
+        let r = admin.post("/avouch/v1/clusters", fetched).await;
+        assert_eq!(r.status, 400, "{}", r.body);
+        assert!(r.text.contains("not trusted"), "{}", r.body);
+        let reviewed = World::on(
+            t,
+            json!({"online_check": "token_review", "api_server_url": server.url(""), "ca_pem": server.ca_pem}),
+        )
+        .await;
+        assert_eq!(reviewed.code(&reviewed.token()).await, "BXNIM0490E");
+    }
+    assert_eq!(server.hits(), 0, "no request came that far");
 }

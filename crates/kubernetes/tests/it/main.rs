@@ -4,6 +4,7 @@
 mod attacks;
 mod exchange;
 mod fetching;
+mod forms;
 mod issuers;
 mod matching;
 mod questions;
