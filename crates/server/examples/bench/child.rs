@@ -6,9 +6,10 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use avouch_policy::bench_support;
 use avouch_server::run;
 use serde_json::{Value, json};
@@ -22,12 +23,13 @@ fn again(arguments: &[&str]) -> Result<Command> {
     Ok(command)
 }
 
-/// Child: serves a folder until it is ended. Its first line names the address, its second the API key if one was made.
-pub fn serve(data: &Path) -> Result<()> {
+/// Child: serves a folder until it is ended. Its lines: the address; the API key and the account if they were made.
+pub fn serve(data: &Path, token_alg: &str) -> Result<()> {
     run::runtime()?.block_on(async {
-        let running = run::start(world::config("RS256"), data.to_owned(), std::future::pending()).await?;
+        let running = run::start(world::config(token_alg), data.to_owned(), std::future::pending()).await?;
         println!("{}", running.address);
         println!("{}", running.bootstrap.as_ref().map_or("", |b| b.api_key.expose()));
+        println!("{}", running.bootstrap.as_ref().map_or(String::new(), |b| b.account.to_string()));
         running.stopped.await?
     })
 }
@@ -38,6 +40,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// Empty unless the folder was.
     pub api_key: String,
+    /// Empty unless the folder was.
+    pub account: String,
     /// Until it said that it listens.
     pub listening: Duration,
     /// Until it answered a request.
@@ -47,25 +51,37 @@ pub struct Server {
 
 impl Server {
     pub fn start(data: &Path) -> Result<Self> {
+        Self::start_with(data, "RS256")
+    }
+
+    pub fn start_with(data: &Path, token_alg: &str) -> Result<Self> {
         let started = Instant::now();
         let data = data.to_str().context("the folder has a strange name")?;
-        let mut child = again(&["serve", data])?.spawn()?;
+        let mut child = again(&["serve", data, token_alg])?.spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
         let address: SocketAddr = lines.next().context("the server did not start")??.parse()?;
         let listening = started.elapsed();
-        let api_key = lines.next().context("the server stopped")??;
+        let mut line = || anyhow::Ok(lines.next().context("the server stopped")??);
+        let (api_key, account) = (line()?, line()?);
         let (status, _) = Connection::open(address)?.call(&Call::get("/healthz"))?;
         ensure!(status == 200, "the server is not well");
-        Ok(Self { child, address, api_key, listening, answering: started.elapsed(), started })
+        let answering = started.elapsed();
+        Ok(Self { child, address, api_key, account, listening, answering, started })
     }
 
     /// Time from the start until the first token was there.
     pub fn first_token(&self) -> Result<Duration> {
-        let (status, body) = Connection::open(self.address)?.call(&world::login(&self.api_key))?;
-        if status != 200 {
-            bail!("no token: {status} {}", String::from_utf8_lossy(&body));
-        }
-        Ok(self.started.elapsed())
+        self.token(&self.api_key)?;
+        Ok(self.since_start())
+    }
+
+    pub fn since_start(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub fn token(&self, api_key: &str) -> Result<Arc<str>> {
+        let (status, body) = Connection::open(self.address)?.call(&world::login(api_key))?;
+        world::access_token(status, &body)
     }
 
     pub fn resident(&self) -> Result<u64> {

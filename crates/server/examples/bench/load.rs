@@ -215,7 +215,7 @@ impl Connection {
     pub fn open(server: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(server)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
         Ok(Self { stream, buffer: Vec::with_capacity(16 * 1024) })
     }
 

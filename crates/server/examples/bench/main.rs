@@ -2,7 +2,8 @@
 //! signs, what the disk confirms, what a server that does nothing answers. It is no test: it passes no judgement, and
 //! refuses to give the speed of wrong answers.
 //!
-//! `bench [CASE]` runs all groups of cases, or one: `tokens`, `keys`, `secrets`, `writes`, `decisions`, `process`.
+//! `bench [GROUP]` runs the usual groups of cases, or one: `tokens`, `keys`, `secrets`, `writes`, `postgres` (where
+//! `AVOUCH_TEST_POSTGRES` names a server), `decisions`, `process`; and by name only, since it takes minutes, `scale`.
 
 use zeroizing_alloc::ZeroAlloc;
 
@@ -14,6 +15,7 @@ mod child;
 mod limits;
 mod load;
 mod meter;
+mod scale;
 mod table;
 mod world;
 
@@ -22,14 +24,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use avouch_crypto::jws::Alg;
+use avouch_gate::config::Config;
 use avouch_server::run;
+use avouch_store::{Engine, Target, testing};
 
 use load::{Call, Load, call};
+use meter::Outcome;
 use table::{Table, mebibytes, millis};
 use world::World;
 
 const TIME: Duration = Duration::from_secs(4);
-const GROUPS: [&str; 6] = ["tokens", "keys", "secrets", "writes", "decisions", "process"];
+const GROUPS: [&str; 7] = ["tokens", "keys", "secrets", "writes", "postgres", "decisions", "process"];
+const SCALE: &str = "scale";
 /// Requests under way where the disk is waited for.
 const MANY: usize = 64;
 /// Connections where time counts.
@@ -41,11 +47,11 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["serve", data] => child::serve(Path::new(data)),
+        ["serve", data, token_alg] => child::serve(Path::new(data), token_alg),
         ["decide", policies] => child::decide(policies.parse()?),
         [] => all(&GROUPS),
-        [group] if GROUPS.contains(group) => all(&[group]),
-        _ => bail!("bench [{}]", GROUPS.join("|")),
+        [group] if GROUPS.contains(group) || *group == SCALE => all(&[group]),
+        _ => bail!("bench [{}|{SCALE}]", GROUPS.join("|")),
     }
 }
 
@@ -73,11 +79,18 @@ fn all(groups: &[&str]) -> Result<()> {
     eprintln!("cases");
     let limits = Limits { rsa, ec, single, grouped };
     run::runtime()?.block_on(served(groups, folder.path(), &limits, &mut table))?;
+    if groups.contains(&"postgres") {
+        postgres(folder.path(), &limits, &mut table)?;
+    }
     if groups.contains(&"decisions") {
         decisions(&mut table)?;
     }
     if groups.contains(&"process") {
         process(folder.path(), &mut table)?;
+    }
+    if groups.contains(&SCALE) {
+        scale::tokens(&folder.path().join("tokens"), &mut table)?;
+        scale::objects(&folder.path().join("objects"), &mut table)?;
     }
     table.print();
     eprintln!("{:.0} s", started.elapsed().as_secs_f64());
@@ -97,10 +110,10 @@ async fn served(groups: &[&str], folder: &Path, limits: &Limits, table: &mut Tab
     if !["tokens", "keys", "secrets", "writes"].into_iter().any(wanted) {
         return Ok(());
     }
-    let world = World::new(folder.join("rsa"), "RS256").await?;
+    let world = World::new(folder.join("rsa"), world::config("RS256")).await?;
     if wanted("tokens") {
         tokens(&world, limits, table).await?;
-        let other = World::new(folder.join("ec"), "ES256").await?;
+        let other = World::new(folder.join("ec"), world::config("ES256")).await?;
         token_of(
             &other,
             ("token by API key, ES256", "ES256 signatures", limits.ec),
@@ -113,20 +126,51 @@ async fn served(groups: &[&str], folder: &Path, limits: &Limits, table: &mut Tab
         keys(&world, table).await?;
     }
     if wanted("secrets") {
-        let (path, pod) = (world.secret.clone(), world.pod.clone());
-        let read = Load::new(MANY, TIME)
-            .inside(&world.running.server, move |_| Call::get(path.clone()).bearer(&pod))
-            .await?;
         let note = "wanted 10000/s of one core, p99 < 10 ms";
-        table.disk("secret read by id", &read, ("rows, 32 a commit", limits.grouped), note);
+        let limit = ("rows, 32 a commit", limits.grouped);
+        table.disk("secret read by id", &secret_reads(&world).await?, limit, note);
     }
     if wanted("writes") {
-        let next = world.profiles();
-        let write = Load::new(MANY, TIME).expecting(201).inside(&world.running.server, next).await?;
+        let write = writes(&world).await?;
         let note = format!("{:.1} x single commits; wanted 5000/s", write.rate() / limits.single);
         table.disk("audited write (profile)", &write, ("rows, 32 a commit", limits.grouped), &note);
     }
     Ok(())
+}
+
+async fn secret_reads(world: &World) -> Result<Outcome> {
+    let (path, pod) = (world.secret.clone(), world.pod.clone());
+    let next = move |_| Call::get(path.clone()).bearer(&pod);
+    Load::new(MANY, TIME).inside(&world.running.server, next).await
+}
+
+async fn writes(world: &World) -> Result<Outcome> {
+    Load::new(MANY, TIME).expecting(201).inside(&world.running.server, world.profiles()).await
+}
+
+/// The cases that wait for the store, on PostgreSQL: figures without a target, beside the same limits.
+fn postgres(folder: &Path, limits: &Limits, table: &mut Table) -> Result<()> {
+    if testing::postgres_url().is_none() {
+        table.plain("on PostgreSQL", "not measured".into(), "", "AVOUCH_TEST_POSTGRES names no server");
+        return Ok(());
+    }
+    let (place, _home) = testing::home(Engine::Postgres)?;
+    let Target::Postgres(address) = place.target else { bail!("no address of a database") };
+    let config = Config { store: address, ..world::config("RS256") };
+    run::runtime()?.block_on(async {
+        let world = World::new(folder.join("postgres"), config).await?;
+        let form = world::login(&world.api_key);
+        let tokens = Load::new(FEW, TIME).inside(&world.running.server, move |_| form.clone()).await?;
+        let signatures = ("RS256 signatures", limits.rsa);
+        let note = "without the time of the PostgreSQL server";
+        table.core("token by API key, PostgreSQL", &tokens, signatures, note);
+        let outcome = Load::new(FEW, TIME).inside(&world.running.server, world.exchanges()).await?;
+        table.core("token by cr-token, PostgreSQL", &outcome, signatures, note);
+        let rows = ("rows, 32 a commit", limits.grouped);
+        table.disk("secret read by id, PostgreSQL", &secret_reads(&world).await?, rows, note);
+        table.disk("audited write, PostgreSQL", &writes(&world).await?, rows, note);
+        Ok(())
+    })
 }
 
 async fn token_of(

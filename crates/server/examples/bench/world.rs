@@ -18,6 +18,7 @@ use crate::load::{Call, call};
 const APIKEY: &str = "urn:ibm:params:oauth:grant-type:apikey";
 const CR_TOKEN: &str = "urn:ibm:params:oauth:grant-type:cr-token";
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+const SECRETS_READER: &str = "crn:v1:bluemix:public:secrets-manager::::serviceRole:SecretsReader";
 const PODS: usize = 64;
 
 /// Settings of a measured server: those of a deployment, without quotas on what the cases create.
@@ -25,6 +26,8 @@ pub fn config(token_alg: &str) -> Config {
     let mut config =
         Config { listen: "127.0.0.1:0".into(), token_alg: token_alg.into(), ..Config::default() };
     config.limits.profiles = 0;
+    config.limits.policies = 0;
+    config.limits.policies_per_subject = 0;
     config
 }
 
@@ -48,8 +51,8 @@ pub struct World {
 
 impl World {
     /// A server on an empty folder, and its objects.
-    pub async fn new(data: PathBuf, token_alg: &str) -> Result<Self> {
-        let running = run::start(config(token_alg), data, std::future::pending()).await?;
+    pub async fn new(data: PathBuf, config: Config) -> Result<Self> {
+        let running = run::start(config, data, std::future::pending()).await?;
         let made = running.bootstrap.as_ref().context("the folder was not empty")?;
         let (account, api_key) = (made.account.to_string(), made.api_key.expose().clone());
         let admin = token(&running.server, &login(&api_key)).await?;
@@ -75,12 +78,30 @@ impl World {
     /// The creation of the n-th further profile.
     pub fn profiles(&self) -> impl Fn(u64) -> Call + Send + Sync + 'static {
         let (account, admin) = (self.account.clone(), self.admin.clone());
-        move |n| {
-            let body =
-                json!({"name": format!("profile-{n}"), "account_id": account, "description": "one of many"});
-            Call::post("/v1/profiles", &body).bearer(&admin)
-        }
+        move |n| profile(&account, n).bearer(&admin)
     }
+}
+
+/// The creation of the n-th of many profiles.
+pub fn profile(account: &str, n: u64) -> Call {
+    let body = json!({"name": format!("profile-{n}"), "account_id": account, "description": "one of many"});
+    Call::post("/v1/profiles", &body)
+}
+
+/// The creation of a policy for the n-th of many subjects, each on an object of its own.
+pub fn policy(account: &str, n: u64) -> Call {
+    let equals = |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
+    let body = json!({
+        "type": "access",
+        "subject": {"attributes": [equals("iam_id", &format!("iam-Profile-00000000-0000-4000-8000-{n:012}"))]},
+        "control": {"grant": {"roles": [{"role_id": SECRETS_READER}]}},
+        "resource": {"attributes": [
+            equals("accountId", account),
+            equals("serviceName", "secrets-manager"),
+            equals("serviceInstance", &format!("00000000-0000-4000-9000-{n:012}")),
+        ]},
+    });
+    Call::post("/v2/policies", &body)
 }
 
 fn exchange(cr_token: &str, profile: &str) -> Call {
@@ -92,8 +113,13 @@ fn exchange(cr_token: &str, profile: &str) -> Call {
 
 async fn token(server: &Assembled, request: &Call) -> Result<Arc<str>> {
     let (status, body) = call(server, request).await?;
-    ensure!(status == 200, "no token: {status} {}", String::from_utf8_lossy(&body));
-    let answer: Value = serde_json::from_slice(&body)?;
+    access_token(status, &body)
+}
+
+/// The token of an answer.
+pub fn access_token(status: u16, body: &[u8]) -> Result<Arc<str>> {
+    ensure!(status == 200, "no token: {status} {}", String::from_utf8_lossy(body));
+    let answer: Value = serde_json::from_slice(body)?;
     Ok(text(&answer, "access_token")?.into())
 }
 
@@ -160,11 +186,10 @@ impl Api<'_> {
         let secret = json!({"secret_type": "arbitrary", "name": "orders-db", "payload": "correct horse battery staple"});
         let secret = self.create(&secrets, secret).await?;
         let equals = |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
-        let role = "crn:v1:bluemix:public:secrets-manager::::serviceRole:SecretsReader";
         let policy = json!({
             "type": "access",
             "subject": {"attributes": [equals("iam_id", &format!("iam-{profile}"))]},
-            "control": {"grant": {"roles": [{"role_id": role}]}},
+            "control": {"grant": {"roles": [{"role_id": SECRETS_READER}]}},
             "resource": {"attributes": [
                 equals("accountId", self.account),
                 equals("serviceName", "secrets-manager"),
