@@ -158,10 +158,12 @@ impl App {
 
 struct Loaded {
     rev: i64,
-    whole: bool,
-    changes: Vec<AccessChange>,
-    identities: Vec<String>,
-    instances: Vec<String>,
+    content: Content,
+}
+
+enum Content {
+    Whole(Box<Picture>),
+    Changed { changes: Vec<AccessChange>, identities: Vec<String>, instances: Vec<String> },
 }
 
 fn load(app: &App, tx: &mut Tx<'_>, account: &AccountId, have: i64) -> Result<Loaded> {
@@ -182,16 +184,16 @@ fn load(app: &App, tx: &mut Tx<'_>, account: &AccountId, have: i64) -> Result<Lo
             }
             objects.sort();
             objects.dedup();
-            let changes = if objects.is_empty() {
-                Vec::new()
-            } else {
-                app.links.access.load(tx, account, Some(&objects))?
-            };
-            return Ok(Loaded { rev, whole: false, changes, identities, instances });
+            let mut changes = Vec::new();
+            if !objects.is_empty() {
+                app.links.access.load(tx, account, Some(&objects), &mut |change| changes.push(change))?;
+            }
+            return Ok(Loaded { rev, content: Content::Changed { changes, identities, instances } });
         }
     }
-    let changes = app.links.access.load(tx, account, None)?;
-    Ok(Loaded { rev, whole: true, changes, identities: Vec::new(), instances: Vec::new() })
+    let mut picture = Box::new(Picture::empty());
+    app.links.access.load(tx, account, None, &mut |change| picture.change(change))?;
+    Ok(Loaded { rev, content: Content::Whole(picture) })
 }
 
 impl Account {
@@ -200,32 +202,17 @@ impl Account {
         if loaded.rev <= p.rev {
             return;
         }
-        if loaded.whole {
-            *p = Picture::empty();
-        }
-        for change in loaded.changes {
-            match change {
-                AccessChange::Policy { id, doc: Some(doc) } => p.index.upsert(&id, &doc),
-                AccessChange::Policy { id, doc: None } => p.index.remove(&id),
-                AccessChange::Member { iam_id, groups } if groups.is_empty() => {
-                    p.groups.remove(&iam_id);
+        match loaded.content {
+            Content::Whole(picture) => *p = *picture,
+            Content::Changed { changes, identities, instances } => {
+                changes.into_iter().for_each(|change| p.change(change));
+                for id in identities {
+                    p.identities.remove(&id);
                 }
-                AccessChange::Member { iam_id, groups } => {
-                    p.groups.insert(iam_id, groups);
+                for id in instances {
+                    p.instances.remove(&id);
                 }
-                AccessChange::Role { crn, role: Some((service, actions)) } => {
-                    p.index.upsert_custom_role(&crn, &service, &actions);
-                }
-                AccessChange::Role { crn, role: None } => p.index.remove_custom_role(&crn),
-                AccessChange::PublicAccess(on) => p.public = on,
-                AccessChange::External(external) => p.external = external,
             }
-        }
-        for id in loaded.identities {
-            p.identities.remove(&id);
-        }
-        for id in loaded.instances {
-            p.instances.remove(&id);
         }
         p.rev = loaded.rev;
     }
@@ -238,13 +225,52 @@ impl Account {
         }
     }
 
-    /// What the account lets an identity of another account do, beyond what policies say.
-    pub fn external(&self, iam_id: &IamId, home: &AccountId) -> ExternalState {
-        self.picture.read().external.state(iam_id, home)
+    /// Whether somebody may do something: the policies, and what the account lets identities of other accounts do.
+    pub fn judge(&self, who: &Asker<'_>, action: &str, attrs: &ResourceAttrs, now: Timestamp) -> Verdict {
+        let decision = self.decide(who.iam_id.as_str(), action, attrs, now);
+        let external = self.external(who);
+        Verdict { permitted: decision.permitted && external != ExternalState::Limited, decision, external }
     }
 
-    /// Decides; the subjects are the IAM id, its groups and the public group.
-    pub fn decide(&self, iam_id: &str, action: &str, attrs: &ResourceAttrs, now: Timestamp) -> Decision {
+    /// [`Account::judge`], told as a tree.
+    pub fn explain(&self, who: &Asker<'_>, action: &str, attrs: &ResourceAttrs, now: Timestamp) -> Reason {
+        let mut tree = self.told(who.iam_id.as_str(), action, attrs, now);
+        if who.home == Home::Own {
+            return tree;
+        }
+        let let_in = self.external(who) != ExternalState::Limited;
+        let mut check =
+            Reason::check("external_access", let_in).on("account").wanted("an account that is let in");
+        if let Home::Other(home) = who.home {
+            check = check.found(home.as_str());
+        }
+        if !let_in {
+            check = check
+                .detail("the account lets identities of other accounts do nothing, whatever policies say");
+        }
+        tree.result &= let_in;
+        tree.children.insert(0, check);
+        tree
+    }
+
+    /// What the account lets an identity of another account do, beyond what policies say.
+    pub fn external(&self, who: &Asker<'_>) -> ExternalState {
+        let home = match who.home {
+            Home::Own => return ExternalState::Enabled,
+            Home::Other(home) => Some(home),
+            Home::Unknown => None,
+        };
+        self.picture.read().external.state(who.iam_id, home)
+    }
+
+    /// What the policies say; the subjects are the IAM id, its groups and the public group.
+    pub(crate) fn decide(
+        &self,
+        iam_id: &str,
+        action: &str,
+        attrs: &ResourceAttrs,
+        now: Timestamp,
+    ) -> Decision {
         let p = self.picture.read();
         if let Some(source) = service_source(iam_id) {
             return p.index.decide_service(&source, action, attrs, now);
@@ -252,8 +278,7 @@ impl Account {
         p.with_subjects(iam_id, |subjects| p.index.decide(subjects, action, attrs, now))
     }
 
-    /// The same evaluation, told as a tree.
-    pub fn explain(&self, iam_id: &str, action: &str, attrs: &ResourceAttrs, now: Timestamp) -> Reason {
+    fn told(&self, iam_id: &str, action: &str, attrs: &ResourceAttrs, now: Timestamp) -> Reason {
         let p = self.picture.read();
         if let Some(source) = service_source(iam_id) {
             return p.index.explain_service(&source, action, attrs, now);
@@ -275,6 +300,25 @@ impl Account {
 }
 
 impl Picture {
+    fn change(&mut self, change: AccessChange) {
+        match change {
+            AccessChange::Policy { id, doc: Some(doc) } => self.index.upsert(&id, &doc),
+            AccessChange::Policy { id, doc: None } => self.index.remove(&id),
+            AccessChange::Member { iam_id, groups } if groups.is_empty() => {
+                self.groups.remove(&iam_id);
+            }
+            AccessChange::Member { iam_id, groups } => {
+                self.groups.insert(iam_id, groups);
+            }
+            AccessChange::Role { crn, role: Some((service, actions)) } => {
+                self.index.upsert_custom_role(&crn, &service, &actions);
+            }
+            AccessChange::Role { crn, role: None } => self.index.remove_custom_role(&crn),
+            AccessChange::PublicAccess(on) => self.public = on,
+            AccessChange::External(external) => self.external = external,
+        }
+    }
+
     fn with_subjects<T>(&self, iam_id: &str, f: impl FnOnce(&[&str]) -> T) -> T {
         let mut subjects: Vec<&str> = vec![iam_id];
         if let Some(groups) = self.groups.get(iam_id) {
@@ -291,6 +335,44 @@ impl Picture {
 fn service_source(iam_id: &str) -> Option<ResourceAttrs> {
     let crn = avouch_wire::crn::Crn::parse(iam_id.strip_prefix("crn-")?).ok()?;
     ResourceAttrs::from_crn(&crn)
+}
+
+/// Which account somebody's tokens are of, as seen from the account that decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home<'a> {
+    /// This one.
+    Own,
+    /// Another one.
+    Other(&'a AccountId),
+    /// Another one, nobody said which.
+    Unknown,
+}
+
+impl<'a> Home<'a> {
+    /// `home` as seen from `account`.
+    pub fn seen_from(account: &AccountId, home: &'a AccountId) -> Self {
+        if home == account { Home::Own } else { Home::Other(home) }
+    }
+}
+
+/// Somebody who wants to do something in an account.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'a> {
+    /// Who.
+    pub iam_id: &'a IamId,
+    /// Where his tokens are from.
+    pub home: Home<'a>,
+}
+
+/// What was decided, and by what.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Whether he may.
+    pub permitted: bool,
+    /// What the policies say.
+    pub decision: Decision,
+    /// What the account lets him do beyond them.
+    pub external: ExternalState,
 }
 
 /// A decision handle over one account for many synchronous questions (list filters).

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::access::Filter;
+use crate::access::{Asker, Filter, Home, Verdict};
 use crate::app::App;
 use crate::audit::writer::Rider;
 use crate::audit::{self, Event, EventTarget, Initiator};
@@ -270,13 +270,9 @@ impl Ctx {
         let caller = self.caller()?;
         self.note(target);
         let account = self.0.app.account(&target.account).await?;
-        let decision = account.decide(caller.iam_id().as_str(), action, &target.attrs, self.now());
-        let external = if caller.account() == &target.account {
-            ExternalState::Enabled
-        } else {
-            account.external(caller.iam_id(), caller.account())
-        };
-        let permitted = decision.permitted && external != ExternalState::Limited;
+        let who = Asker { iam_id: caller.iam_id(), home: Home::seen_from(&target.account, caller.account()) };
+        let Verdict { permitted, decision, external } =
+            account.judge(&who, action, &target.attrs, self.now());
         {
             // What explaining the request asks again, whatever came out.
             let mut trail = self.0.trail.lock();
@@ -287,6 +283,9 @@ impl Ctx {
             }
             told.insert("stage".into(), json!("access"));
             told.insert("iam_id".into(), json!(caller.iam_id().as_str()));
+            if caller.account() != &target.account {
+                told.insert("home".into(), json!(caller.account().as_str()));
+            }
             told.insert("action".into(), json!(action));
             told.insert("account".into(), json!(target.account.as_str()));
             told.insert("attributes".into(), attributes_json(&target.attrs));
@@ -373,7 +372,8 @@ impl Ctx {
         let iam_id = self.caller()?.iam_id().clone();
         let home = self.caller()?.account();
         let picture = self.0.app.account(account).await?;
-        let shut_out = home != account && picture.external(&iam_id, home) == ExternalState::Limited;
+        let who = Asker { iam_id: &iam_id, home: Home::seen_from(account, home) };
+        let shut_out = picture.external(&who) == ExternalState::Limited;
         Ok(Filter { account: picture, iam_id, now: self.now(), shut_out })
     }
 

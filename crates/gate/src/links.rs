@@ -60,21 +60,22 @@ pub struct ExternalAccess {
 }
 
 impl ExternalAccess {
-    /// What holds for an identity whose tokens are of account `home`.
-    pub fn state(&self, iam_id: &IamId, home: &AccountId) -> ExternalState {
+    /// What holds for an identity whose tokens are of another account, `home` where that is known.
+    pub fn state(&self, iam_id: &IamId, home: Option<&AccountId>) -> ExternalState {
         let rule = match iam_id.kind() {
             IamKind::User => &self.user,
             IamKind::ServiceId | IamKind::Profile => &self.service_id,
             IamKind::Crn => &self.service,
         };
-        let named = rule.allowed.iter().any(|a| a == home.as_str());
+        let named = home.is_some_and(|home| rule.allowed.iter().any(|a| a == home.as_str()));
         if rule.state == ExternalState::Limited && named { ExternalState::Enabled } else { rule.state }
     }
 }
 
 /// Where the decision gets policies, groups and roles from; implemented by `iam`.
 pub trait AccessSource: Send + Sync {
-    /// Everything of the account (`objects` is `None`), or the present state of the named `(kind, object)` pairs.
+    /// Hands over everything of the account (`objects` is `None`), or the present state of the named `(kind, object)`
+    /// pairs, one by one: an account may hold more than should be in memory twice.
     ///
     /// # Errors
     /// Those of the store.
@@ -83,7 +84,8 @@ pub trait AccessSource: Send + Sync {
         tx: &mut Tx<'_>,
         account: &AccountId,
         objects: Option<&[(String, String)]>,
-    ) -> Result<Vec<AccessChange>>;
+        take: &mut dyn FnMut(AccessChange),
+    ) -> Result<()>;
 }
 
 /// Whether an identity may act.

@@ -30,41 +30,40 @@ impl AccessSource for Access {
         tx: &mut Tx<'_>,
         account: &AccountId,
         objects: Option<&[(String, String)]>,
-    ) -> Result<Vec<AccessChange>> {
-        match objects {
-            None => everything(tx, account),
-            Some(objects) => {
-                let mut changes = Vec::with_capacity(objects.len());
-                for (kind, object) in objects {
-                    changes.extend(one(tx, account, kind, object)?);
-                }
-                Ok(changes)
+        take: &mut dyn FnMut(AccessChange),
+    ) -> Result<()> {
+        let Some(objects) = objects else { return everything(tx, account, take) };
+        for (kind, object) in objects {
+            if let Some(change) = one(tx, account, kind, object)? {
+                take(change);
             }
         }
+        Ok(())
     }
 }
 
-fn everything(tx: &mut Tx<'_>, account: &AccountId) -> Result<Vec<AccessChange>> {
-    let mut changes = Vec::new();
+fn everything(tx: &mut Tx<'_>, account: &AccountId, take: &mut dyn FnMut(AccessChange)) -> Result<()> {
     // Roles come first, so that policies find theirs.
     for role in roles::sql::all(tx, account)? {
-        changes.push(AccessChange::Role { crn: role.crn, role: Some((role.service, role.actions)) });
+        take(AccessChange::Role { crn: role.crn, role: Some((role.service, role.actions)) });
     }
-    let mut after = String::new();
+    let mut last = None;
     loop {
-        let rows = policies::sql::documents(tx, account, &after, BATCH)?;
-        let Some((last, _)) = rows.last() else { break };
-        after.clone_from(last);
-        changes.extend(rows.iter().filter_map(|(id, document)| policy(id, Some(document))));
+        let mut rows = policies::sql::documents(tx, account, last.as_ref(), BATCH)?;
+        rows.iter().filter_map(|(_, id, document)| policy(id, Some(document))).for_each(&mut *take);
+        match rows.pop() {
+            Some(row) => last = Some(row),
+            None => break,
+        }
     }
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (iam_id, group) in access_groups::sql::memberships(tx, account)? {
         groups.entry(iam_id).or_default().push(group);
     }
-    changes.extend(groups.into_iter().map(|(iam_id, groups)| AccessChange::Member { iam_id, groups }));
-    changes.push(AccessChange::PublicAccess(access_groups::sql::public_access(tx, account)?));
-    changes.push(AccessChange::External(access_settings::external(tx, account)?));
-    Ok(changes)
+    groups.into_iter().for_each(|(iam_id, groups)| take(AccessChange::Member { iam_id, groups }));
+    take(AccessChange::PublicAccess(access_groups::sql::public_access(tx, account)?));
+    take(AccessChange::External(access_settings::external(tx, account)?));
+    Ok(())
 }
 
 fn one(tx: &mut Tx<'_>, account: &AccountId, kind: &str, object: &str) -> Result<Option<AccessChange>> {

@@ -50,6 +50,9 @@ pub struct TrustQuestion {
 pub struct AccessQuestion {
     /// Who.
     pub iam_id: String,
+    /// Account of the tokens that he comes with; by default this one if he lives in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
     /// Which action.
     pub action: String,
     /// On what: `crn`, or `attributes` as policies name them.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use avouch_gate::access::{Account, Filter};
+use avouch_gate::access::{Account, Asker, Filter};
 use avouch_gate::links::ExternalState;
 use avouch_gate::{Ctx, Effect, Endpoint, Error, Request, Response, Result, Target};
 use avouch_policy::access::Key;
@@ -13,7 +13,7 @@ use avouch_wire::ids::AccountId;
 use http::Method;
 use serde_json::{Map, Value, json};
 
-use super::question::{Question, Subject, alive};
+use super::question::{Question, Standing, Subject, standing};
 use super::{BULK_MAX, CACHE_SECONDS, QUESTIONS_MAX};
 use crate::policies::http::json_body;
 use crate::roles::{self, CustomRole};
@@ -37,7 +37,7 @@ struct Pictures {
     filters: HashMap<AccountId, Filter>,
     custom: HashMap<AccountId, Vec<CustomRole>>,
     /// Whether a subject may act, by the account of the resource.
-    alive: HashMap<(Subject, AccountId), bool>,
+    standing: HashMap<(Subject, AccountId), Standing>,
 }
 
 /// Completes the resources and refuses the call if one question is not the caller's to ask.
@@ -46,7 +46,7 @@ async fn admit(ctx: &Ctx, questions: &mut [Question]) -> Result<Pictures> {
         accounts: HashMap::new(),
         filters: HashMap::new(),
         custom: HashMap::new(),
-        alive: HashMap::new(),
+        standing: HashMap::new(),
     };
     let (caller, home) = (ctx.caller()?.iam_id().clone(), ctx.caller()?.account().clone());
     for question in questions.iter_mut() {
@@ -70,9 +70,9 @@ async fn admit(ctx: &Ctx, questions: &mut [Question]) -> Result<Pictures> {
     }
     for question in questions.iter() {
         let of = (question.subject.clone(), question.resource.account.clone());
-        if let Entry::Vacant(slot) = pictures.alive.entry(of) {
-            let lives = alive(ctx, &slot.key().0, &slot.key().1).await?;
-            slot.insert(lives);
+        if let Entry::Vacant(slot) = pictures.standing.entry(of) {
+            let found = standing(ctx, &slot.key().0, &slot.key().1).await?;
+            slot.insert(found);
         }
     }
     for account in pictures.accounts.keys().cloned().collect::<Vec<_>>() {
@@ -82,25 +82,20 @@ async fn admit(ctx: &Ctx, questions: &mut [Question]) -> Result<Pictures> {
     Ok(pictures)
 }
 
-/// Whether the subject lives and the account of the resource lets it in.
-fn may_act(pictures: &Pictures, picture: &Account, question: &Question) -> bool {
+/// Who asks, unless it is somebody who may not act at all.
+fn asker<'q>(pictures: &Pictures, question: &'q Question) -> Option<Asker<'q>> {
     let account = &question.resource.account;
-    let of = (question.subject.clone(), account.clone());
-    let shut_out = question.subject.home.as_ref().is_some_and(|home| {
-        home != account && picture.external(&question.subject.id, home) == ExternalState::Limited
-    });
-    !shut_out && pictures.alive.get(&of).copied().unwrap_or(false)
+    let standing = *pictures.standing.get(&(question.subject.clone(), account.clone()))?;
+    standing.alive.then(|| question.subject.asker(account, standing))
 }
 
 /// The obligation of a permit, or nothing.
 fn answer(ctx: &Ctx, pictures: &Pictures, question: &Question) -> Option<Value> {
     let picture = pictures.accounts.get(&question.resource.account)?;
-    if !may_act(pictures, picture, question) {
-        return None;
-    }
+    let who = asker(pictures, question)?;
     let attrs = &question.resource.attrs;
     let id = question.subject.id.as_str();
-    if !picture.decide(id, &question.action, attrs, ctx.now()).permitted {
+    if !picture.judge(&who, &question.action, attrs, ctx.now()).permitted {
         return None;
     }
     let mut actions: Vec<String> = vec![question.action.clone()];
@@ -204,7 +199,9 @@ async fn roles_of(ctx: Ctx, request: Request) -> Result<Response> {
     for question in &questions {
         let account = &question.resource.account;
         let custom = pictures.custom.get(account).map(Vec::as_slice).unwrap_or_default();
-        let holds = pictures.accounts.get(account).is_some_and(|p| may_act(&pictures, p, question));
+        let holds = pictures.accounts.get(account).is_some_and(|p| {
+            asker(&pictures, question).is_some_and(|who| p.external(&who) != ExternalState::Limited)
+        });
         let (mut service, mut platform) = (Vec::new(), Vec::new());
         for (crn, actions) in held(&pictures, question, &ctx).into_iter().filter(|_| holds) {
             let own = custom.iter().find(|c| c.crn == crn);

@@ -1,6 +1,7 @@
 //! What is asked: a subject, an action, a resource.
 
 use avouch_crypto::{base64url, strict_json};
+use avouch_gate::access::{Asker, Home};
 use avouch_gate::{Ctx, Error, Result};
 use avouch_policy::access::{Key, ResourceAttrs};
 use avouch_wire::crn::Crn;
@@ -244,26 +245,54 @@ impl Resource {
     }
 }
 
-/// Whether the subject may act at all, as far as can be known: a deleted or disabled one may not.
+/// What is known of a subject, as seen from the account that decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// A deleted or disabled one may not act at all. True where nobody can know.
+    pub alive: bool,
+    /// No account was named, and it does not live in this one.
+    pub unknown: bool,
+}
+
+impl Standing {
+    const UNKNOWN: Standing = Standing { alive: true, unknown: true };
+
+    /// Of one whose account is known.
+    pub fn known(alive: bool) -> Standing {
+        Standing { alive, unknown: false }
+    }
+}
+
+impl Subject {
+    /// Who asks, for the decision of `account`.
+    pub fn asker(&self, account: &AccountId, standing: Standing) -> Asker<'_> {
+        let home = match &self.home {
+            Some(home) => Home::seen_from(account, home),
+            None if standing.unknown => Home::Unknown,
+            None => Home::Own,
+        };
+        Asker { iam_id: &self.id, home }
+    }
+}
+
+/// Whether the subject lives, and whether in `account`, as far as can be known.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn alive(ctx: &Ctx, subject: &Subject, account: &AccountId) -> Result<bool> {
+pub async fn standing(ctx: &Ctx, subject: &Subject, account: &AccountId) -> Result<Standing> {
     if subject.expires.is_some_and(|at| ctx.now().secs() >= at) {
-        return Ok(false);
+        return Ok(Standing::known(false));
     }
     if subject.id.kind() == IamKind::Crn {
-        return Ok(true);
+        return Ok(Standing::known(true));
     }
     let home = subject.home.as_ref().unwrap_or(account);
-    if ctx.app().identity(home, &subject.id).await?.alive {
-        return Ok(true);
-    }
-    if subject.home.is_some() {
-        return Ok(false);
+    let alive = ctx.app().identity(home, &subject.id).await?.alive;
+    if alive || subject.home.is_some() {
+        return Ok(Standing::known(alive));
     }
     // No account was named, so the subject may live in another one; a user who is known here and inactive is not.
     let (app, home, id) = (ctx.app().clone(), home.clone(), subject.id.clone());
     let known = ctx.read(move |tx| app.links.identities.person(tx, &home, &id)).await?;
-    Ok(known.is_none())
+    Ok(if known.is_some() { Standing::known(false) } else { Standing::UNKNOWN })
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::transaction::{self, attributes};
 use super::{access_answer, answer, find, may_see_access, may_see_profile, not_found, trust_answer};
+use crate::authz::question::Subject;
 
 pub async fn explain(ctx: Ctx, request: Request) -> Result<Response> {
     let asked: ExplainRequest = request.json()?;
@@ -125,7 +126,10 @@ async fn access_question(ctx: &Ctx, question: AccessQuestion) -> Result<ExplainR
         _ => return Err(Error::invalid("resource", "Either 'crn' or 'attributes' must be given.")),
     };
     may_see_access(ctx, &own, &attrs).await?;
-    access_answer(ctx, &own, (iam_id.as_str(), &question.action), &attrs, at).await
+    let bad = |_| Error::invalid("account_id", "The property 'account_id' is not an account id.");
+    let home = question.account_id.as_deref().map(AccountId::parse).transpose().map_err(bad)?;
+    let subject = Subject { id: iam_id, home, expires: None };
+    access_answer(ctx, &own, (subject, &question.action), &attrs, at).await
 }
 
 /// Adds what the services add to a request: resource group and tags of the instance.

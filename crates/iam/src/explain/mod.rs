@@ -17,6 +17,7 @@ use avouch_wire::explain::ExplainResponse;
 use avouch_wire::ids::AccountId;
 use avouch_wire::time::Timestamp;
 
+use crate::authz::question::{Standing, Subject, standing};
 use crate::token::lookup::{self, TrustedProfile};
 use crate::token::trust::Selector;
 
@@ -122,15 +123,31 @@ fn trust_answer(
 async fn access_answer(
     ctx: &Ctx,
     account: &AccountId,
-    (iam_id, action): (&str, &str),
+    (subject, action): (Subject, &str),
     attrs: &ResourceAttrs,
     at: Timestamp,
 ) -> Result<ExplainResponse> {
+    // Whether an identity of another account lives is that account's business.
+    let foreign = subject.home.as_ref().is_some_and(|home| home != account);
+    let found = if foreign { Standing::known(true) } else { standing(ctx, &subject, account).await? };
     let picture = ctx.app().account(account).await?;
-    let tree = picture.explain(iam_id, action, attrs, at);
+    let mut tree = picture.explain(&subject.asker(account, found), action, attrs, at);
+    if !foreign && !found.unknown {
+        let mut check = Reason::check("identity", found.alive).with_id(subject.id.as_str());
+        if !found.alive {
+            check = check.detail(
+                "there is no such identity in the account, or it is not active: its tokens are refused",
+            );
+        }
+        tree.result &= found.alive;
+        tree.children.insert(0, check);
+    }
+    let iam_id = subject.id.as_str();
     let summary = if tree.result {
         format!("{iam_id} may do {action}: a policy permits it.")
-    } else if tree.children.is_empty() {
+    } else if !found.alive {
+        format!("{iam_id} may not do {action}: it is deleted or not active, so its tokens are refused.")
+    } else if !tree.children.iter().any(|c| c.kind == "policy") {
         format!("{iam_id} may not do {action}: no policy names it or a group it is in.")
     } else {
         let near = tree.first_failure();

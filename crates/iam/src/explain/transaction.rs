@@ -5,11 +5,12 @@ use avouch_gate::{Ctx, Error, Result};
 use avouch_policy::access::ResourceAttrs;
 use avouch_policy::reason::Reason;
 use avouch_wire::explain::ExplainResponse;
-use avouch_wire::ids::AccountId;
+use avouch_wire::ids::{AccountId, IamId};
 use avouch_wire::time::Timestamp;
 use serde_json::{Map, Value};
 
 use super::{access_answer, answer, find, judge, may_see_access, may_see_profile, not_found, trust_answer};
+use crate::authz::question::Subject;
 use crate::token::compute::{recorded_identity, recorded_reason};
 
 /// Events of one request that are looked at.
@@ -86,7 +87,10 @@ async fn access(
     may_see_access(ctx, account, &attrs).await?;
     let (iam_id, action) = (text("iam_id"), text("action"));
     let permitted_then = decision.get("permitted") != Some(&Value::Bool(false));
-    let mut out = access_answer(ctx, account, (&iam_id, &action), &attrs, then).await?;
+    let id = IamId::parse(&iam_id).map_err(|_| not_found())?;
+    let home = AccountId::parse(&text("home")).unwrap_or_else(|_| account.clone());
+    let subject = Subject { id, home: Some(home), expires: None };
+    let mut out = access_answer(ctx, account, (subject, &action), &attrs, then).await?;
     let permitted_now = out.decision == "permitted";
     if permitted_then != permitted_now {
         let (was, be) =

@@ -173,21 +173,26 @@ pub fn count(tx: &mut Tx<'_>, account: &AccountId, what: Count<'_>) -> Result<i6
     Ok(row.get(0)?)
 }
 
-/// Active policies of an account after an id, for the decision.
+/// A policy as the decision reads it: when it was made, id, document.
+pub type Stored = (i64, String, String);
+
+/// Active policies of an account in the order in which they were made, after one of them, for the decision.
 ///
 /// # Errors
 /// Those of the store.
 pub fn documents(
     tx: &mut Tx<'_>,
     account: &AccountId,
-    after: &str,
+    after: Option<&Stored>,
     limit: i64,
-) -> Result<Vec<(String, String)>> {
+) -> Result<Vec<Stored>> {
+    let (time, id) = after.map_or((i64::MIN, ""), |(time, id, _)| (*time, id));
     let rows = tx.query(
-        "select id, document from policies where account_id = $1 and state = 'active' and id > $2 order by id limit $3",
-        &params![account.as_str(), after, limit],
+        "select created_at, id, document from policies where account_id = $1 and state = 'active' \
+         and (created_at, id) > ($2, $3) order by created_at, id limit $4",
+        &params![account.as_str(), time, id, limit],
     )?;
-    rows.iter().map(|r| Ok((r.get(0)?, r.get(1)?))).collect()
+    rows.iter().map(|r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).collect()
 }
 
 /// Document of one active policy of an account.

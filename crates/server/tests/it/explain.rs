@@ -3,7 +3,7 @@
 use avouch_testkit::{Client, TestApp, TestResponse};
 use serde_json::json;
 
-use crate::world::{PAYLOAD, World};
+use crate::world::{PAYLOAD, World, claims};
 
 const CR: &str = "urn:ibm:params:oauth:grant-type:cr-token";
 
@@ -182,4 +182,153 @@ async fn a_stranger_cannot_tell_service_ids_of_another_account_from_unknown_ones
     }
     assert_eq!(answers[0].0, 404);
     assert_eq!(answers[0], answers[1]);
+}
+
+/// Somebody who asks for the secret, and the account that his tokens are of.
+struct Asker {
+    client: Client,
+    iam_id: String,
+    home: String,
+}
+
+impl Asker {
+    fn of(client: Client) -> Self {
+        let claims = claims(client.token());
+        let text = |v: &serde_json::Value| v.as_str().unwrap().to_owned();
+        Self { iam_id: text(&claims["iam_id"]), home: text(&claims["account"]["bss"]), client }
+    }
+}
+
+/// Asks for the secret and asks whether the asker may have it; both must come to the same.
+async fn compared(admin: &Client, w: &World, who: &Asker, case: &str) -> bool {
+    let path = format!("/secrets-manager/{}/api/v2/secrets/{}", w.get("instance"), w.get("secret"));
+    let real = who.client.get(&path).await;
+    let question = |home: Option<&str>| {
+        let mut access = json!({"iam_id": who.iam_id, "action": "secrets-manager.secret.read",
+            "resource": {"attributes": {"serviceName": "secrets-manager", "serviceInstance": w.get("instance"),
+                "resourceType": "secret-group", "resource": "default"}}});
+        if let Some(home) = home {
+            access["account_id"] = json!(home);
+        }
+        json!({"access": access})
+    };
+    let told = admin.post("/avouch/v1/explain", question(Some(&who.home))).await;
+    assert_eq!(told.status, 200, "{case}: {}", told.text);
+    let permitted = real.status == 200;
+    let decision = if permitted { "permitted" } else { "refused" };
+    assert_eq!(told.body["decision"], decision, "{case}: {} {}", real.text, told.text);
+    assert_eq!(told.body["tree"]["result"], permitted, "{case}: {}", told.text);
+    if who.home == claims(admin.token())["account"]["bss"] {
+        let told = admin.post("/avouch/v1/explain", question(None)).await;
+        assert_eq!(told.body["decision"], decision, "{case}: {}", told.text);
+    }
+    permitted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_if_comes_to_what_the_request_comes_to() {
+    let t = TestApp::new().await;
+    let (admin, outsider) = (t.admin().await, t.outsider().await);
+    let w = World::build(&t, &admin).await;
+    let pod = exchange(&t, &w, "sa").await;
+    let (service_id, _) = t.service_id("own").await;
+    let foreign = outsider
+        .post(
+            "/v1/serviceids",
+            json!({"account_id": claims(outsider.token())["account"]["bss"], "name": "f",
+            "apikey": {"name": "k"}}),
+        )
+        .await;
+    let foreign_key = foreign.body["apikey"]["apikey"].as_str().unwrap().to_owned();
+    let askers = [
+        Asker::of(t.bearer(pod.body["access_token"].as_str().unwrap())),
+        Asker::of(service_id),
+        Asker::of(outsider.clone()),
+        Asker::of(t.bearer(&t.token(&foreign_key).await)),
+    ];
+    let equal = |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
+    let on = |instance: &str| {
+        json!([
+            equal("accountId", t.account()),
+            equal("serviceName", "secrets-manager"),
+            equal("serviceInstance", instance)
+        ])
+    };
+    let role = |name: &str| format!("crn:v1:bluemix:public:secrets-manager::::serviceRole:{name}");
+    let settings = format!("/v1/accounts/{}/settings/access_management", t.account());
+    let (mut permitted, mut refused) = (0, 0);
+    for who in &askers {
+        for (grant, instance) in [
+            (None, String::new()),
+            (Some("SecretsReader"), w.get("instance").to_owned()),
+            (Some("Reader"), w.get("instance").to_owned()),
+            (Some("Manager"), "00000000-0000-4000-8000-000000000000".to_owned()),
+        ] {
+            let policy = match grant {
+                Some(name) => Some(t.grant(&admin, &who.iam_id, &role(name), on(&instance)).await),
+                None => None,
+            };
+            for (state, allowed) in [
+                ("enabled", vec![]),
+                ("monitor", vec![]),
+                ("limited", vec![]),
+                ("limited", vec![who.home.clone()]),
+                ("limited", vec![t.account().to_owned()]),
+            ] {
+                let one = json!({"state": state, "external_allowed_accounts": allowed});
+                let set = json!({"external_account_identity_interaction": {"identity_types": {
+                    "user": one, "service_id": one, "service": one}}});
+                let etag = admin.get(&settings).await.etag();
+                assert_eq!(admin.with_header("if-match", &etag).patch(&settings, set).await.status, 200);
+                let case = format!("{} {grant:?} {state} {allowed:?}", who.iam_id);
+                if compared(&admin, &w, who, &case).await { permitted += 1 } else { refused += 1 }
+            }
+            if let Some(policy) = policy {
+                assert_eq!(admin.delete(&format!("/v2/policies/{policy}")).await.status, 204);
+            }
+        }
+    }
+    // Two of the own account whatever the settings, two strangers where they are let in.
+    assert_eq!((permitted, refused), (2 * 5 + 2 * 3, 4 * 4 * 5 - (2 * 5 + 2 * 3)));
+
+    // Whoever is gone may do nothing, though the policies of others may still name him.
+    let own = &askers[1];
+    t.grant(&admin, &own.iam_id, &role("SecretsReader"), on(w.get("instance"))).await;
+    assert!(compared(&admin, &w, own, "before").await);
+    let id = own.iam_id.strip_prefix("iam-").unwrap();
+    assert_eq!(admin.delete(&format!("/v1/serviceids/{id}")).await.status, 204);
+    assert!(!compared(&admin, &w, own, "after").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_who_is_shut_out_is_explained_as_such_and_reaches_nothing() {
+    let t = TestApp::new().await;
+    let (admin, outsider) = (t.admin().await, t.outsider().await);
+    let w = World::build(&t, &admin).await;
+    let who = Asker::of(outsider);
+    let role = "crn:v1:bluemix:public:iam::::role:Administrator";
+    let target = json!([{"key": "serviceName", "operator": "stringEquals", "value": "secrets-manager"}]);
+    let account = json!({"key": "accountId", "operator": "stringEquals", "value": t.account()});
+    let target = json!([account, target[0]]);
+    t.grant(&admin, &who.iam_id, role, target).await;
+    let settings = format!("/v1/accounts/{}/settings/access_management", t.account());
+    let list = format!("/v2/resource_instances/{}", w.get("instance"));
+    assert_eq!(who.client.get(&list).await.status, 200);
+    let etag = admin.get(&settings).await.etag();
+    let one = json!({"state": "limited", "external_allowed_accounts": []});
+    let set = json!({"external_account_identity_interaction": {"identity_types": {"user": one}}});
+    assert_eq!(admin.with_header("if-match", &etag).patch(&settings, set).await.status, 200);
+    assert_eq!(who.client.get(&list).await.status, 404);
+    let access = json!({"iam_id": who.iam_id, "account_id": who.home, "action": "resource-controller.instance.retrieve",
+        "resource": {"attributes": {"serviceName": "secrets-manager", "serviceInstance": w.get("instance")}}});
+    let told = admin.post("/avouch/v1/explain", json!({"access": access})).await;
+    assert_eq!(told.body["decision"], "refused", "{}", told.text);
+    let first = &told.body["tree"]["children"][0];
+    assert_eq!(
+        (&first["kind"], &first["result"]),
+        (&json!("external_access"), &json!(false)),
+        "{}",
+        told.text
+    );
+    assert_eq!(first["found"], who.home);
 }
