@@ -3,12 +3,13 @@
 
 use crate::workspace::Workspace;
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 const MOST_LINES: usize = 900;
 const AIM: usize = 500;
+const TESTED_RULES: &str = "docs/reference/tested-rules.md";
 /// Endings of files that people write line by line.
 const SOURCE: [&str; 7] = ["rs", "sql", "sh", "js", "mjs", "py", "go"];
 
@@ -38,6 +39,7 @@ pub fn findings(workspace: &Workspace) -> Result<Vec<String>> {
             findings.extend(dead_links(&workspace.root, file));
         }
     }
+    findings.extend(named_tests(&files));
     findings.extend(lints(&files));
     findings.extend(migrations(&files));
     findings.extend(test_command(&files));
@@ -122,6 +124,30 @@ fn dead_links(root: &Path, file: &File) -> Vec<String> {
         }
         if !root.join(folder).join(target).exists() {
             found.push(format!("{}: link to {target}, which is not there", file.path));
+        }
+    }
+    found
+}
+
+/// Tests that the page of tested rules names and that nobody wrote, or somebody renamed.
+fn named_tests(files: &[File]) -> Vec<String> {
+    let Some(page) = files.iter().find(|file| file.path == TESTED_RULES) else {
+        return vec![format!("{TESTED_RULES} is missing")];
+    };
+    let defined: BTreeSet<&str> = files
+        .iter()
+        .filter(|file| ["rs", "py"].contains(&file.ending()))
+        .flat_map(|file| file.text.lines())
+        .filter_map(|line| line.trim_start().trim_start_matches("async ").split_once(['(']))
+        .filter_map(|(head, _)| head.strip_prefix("fn ").or_else(|| head.strip_prefix("def ")))
+        .collect();
+    let last_cells = page.text.lines().filter_map(|line| line.strip_suffix(" |")?.rsplit_once('|'));
+    let mut found = Vec::new();
+    for (_, cell) in last_cells.filter(|(_, cell)| cell.contains('`')) {
+        for name in cell.split('`').skip(1).step_by(2) {
+            if !defined.contains(name) {
+                found.push(format!("{TESTED_RULES}: there is no test {name}"));
+            }
         }
     }
     found
@@ -216,6 +242,19 @@ mod tests {
         let names = ["migrations/0001_a.sql", "migrations/0003_b.sql"];
         let files: Vec<File> = names.iter().map(|name| file(name, "")).collect();
         assert_eq!(migrations(&files).len(), 1);
+    }
+
+    #[test]
+    fn a_test_that_is_not_there_is_found() {
+        let page = "| rule | tests |\n| --- | --- |\n| r | `is_there`, `is_not` |\n";
+        let files = [
+            file(TESTED_RULES, page),
+            file("crates/a/tests/it.rs", "#[tokio::test]\nasync fn is_there() {\n    is_not();\n"),
+        ];
+        let found = named_tests(&files);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("is_not"));
+        assert_eq!(named_tests(&files[1..]).len(), 1);
     }
 
     #[test]
