@@ -69,9 +69,14 @@ fn a_pod_of_a_registered_cluster_reads_a_secret_and_another_does_not() {
     let why = admin.run("iam why --profile shop-api --cr-token @sa-token").ok();
     assert!(why.out.contains("Decision:  permitted"), "{}", why.out);
 
-    let tested = admin.run("ks cluster diagnose -c prod --cr-token @other-token --profile shop-api").ok();
+    let tested = admin.run("ks cluster diagnose -c prod --cr-token @other-token --profile shop-api");
     assert!(tested.out.contains("Result:   FAILED") && tested.out.contains("+ "), "{}", tested.out);
-    admin.run("ks cluster master refresh").ok();
+    assert_eq!((tested.code, tested.err.contains("OK\n")), (1, false), "{}", tested.err);
+    let tested = admin.run("ks cluster diagnose -c prod --cr-token @sa-token --profile shop-api").ok();
+    assert!(tested.out.contains("Result:   passed") && tested.err.contains("OK\n"), "{}", tested.err);
+    let refreshed = admin.run("ks cluster master refresh").ok();
+    assert!(refreshed.err.contains("nothing to fetch") && !refreshed.err.contains("OK\n"), "{}", refreshed.err);
+    assert!(refreshed.err.contains("ks cluster update -c prod"), "{}", refreshed.err);
     admin.run("ks cluster update -c prod --kubeconfig kubeconfig").ok();
     assert_eq!(text(&admin.json("ks cluster keys -c prod"), "/0/kid"), "k1");
     admin.run("ks cluster keys -c prod --revoke k1 -f").ok();
