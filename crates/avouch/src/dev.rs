@@ -7,7 +7,7 @@ use crate::story::{self, Voice};
 
 /// Starts a throw-away server with something in it.
 #[derive(Debug, Parser)]
-#[command(name = "avouch dev", about = "Start a throw-away server with a ready-made world")]
+#[command(name = "avouch dev", bin_name = "avouch dev", about = "Start a throw-away server with a ready-made world")]
 pub struct Args {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2868")]
