@@ -212,7 +212,8 @@ fn with_option(failure: Failure) -> Failure {
     match failure {
         Failure::Api(mut e) if e.code == "group_not_empty" => {
             e.message =
-                "The access group has members or rules. Remove them first, or delete it with --recursive.".into();
+                "The access group has members or rules. Remove them first, or delete it with --recursive."
+                    .into();
             Failure::Api(e)
         }
         other => other,

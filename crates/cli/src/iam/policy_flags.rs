@@ -8,8 +8,8 @@ use super::roles;
 use crate::api::Api;
 use crate::failure::{Result, failed, usage};
 use crate::input::{json_file, pair};
-use crate::output::{Out, cell};
 use crate::ks::clusters;
+use crate::output::{Out, cell};
 use crate::resource::{groups, instances};
 use crate::select::{self, Several};
 
@@ -352,8 +352,9 @@ mod tests {
 
     #[test]
     fn without_a_service_all_services_or_all_of_account_management_are_meant() {
-        let value =
-            |flags: Flags| flags.attributes_with(ACCOUNT, None, None).unwrap().get(1).map(|a| a.value.clone());
+        let value = |flags: Flags| {
+            flags.attributes_with(ACCOUNT, None, None).unwrap().get(1).map(|a| a.value.clone())
+        };
         assert_eq!(value(Flags::default()).as_deref(), Some("service"));
         assert_eq!(
             value(Flags { account_management: true, ..Flags::default() }).as_deref(),
