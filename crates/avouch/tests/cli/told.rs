@@ -87,9 +87,9 @@ fn the_audit_table_has_what_why_takes() {
     let world = World::start();
     let admin = world.owner();
     admin.run("iam trusted-profile-create p").ok();
-    let table = admin.run("audit list --action iam-identity.profile.create").ok().out;
+    let table = admin.run("audit list --action iam-identity.account-profile.create").ok().out;
     let transaction = table.lines().nth(1).unwrap().split_whitespace().last().unwrap();
-    let event = admin.json("audit list --action iam-identity.profile.create");
+    let event = admin.json("audit list --action iam-identity.account-profile.create");
     assert_eq!(text(&event, "/0/correlationId"), transaction);
     let why = admin.run(&format!("iam why --transaction {transaction}")).ok();
     assert!(why.out.contains("Decision:  permitted"), "{}", why.out);
@@ -123,9 +123,10 @@ fn locks_are_told_without_empty_parts() {
         admin.json("sm secret-create --secret-type arbitrary --secret-name db --secret-group-id default --arbitrary-payload x");
     let id = text(&made, "/id");
     admin.run(&format!("sm secret-version-create --secret-id {id} --arbitrary-payload y")).ok();
-    let locked =
-        admin.run(&format!("sm secret-locks-bulk-create --id {id} --locks '[{{\"name\":\"a\"}}]'")).ok();
-    assert!(locked.out.lines().any(|l| l == "Locks:        current: a"), "{}", locked.out);
+    let locked = admin
+        .run(&format!("sm secret-locks-bulk-create --id {id} --locks '[{{\"name\":\"release\"}}]'"))
+        .ok();
+    assert!(locked.out.lines().any(|l| l == "Locks:        current: release"), "{}", locked.out);
     let free = admin.run(&format!("sm secret-locks-bulk-delete --id {id} -f")).ok();
     assert!(free.out.lines().any(|l| l == "Locks:        none"), "{}", free.out);
 }
