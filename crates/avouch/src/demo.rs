@@ -8,7 +8,7 @@ use crate::story::{self, Voice};
 
 /// Plays the main job on a throw-away store.
 #[derive(Debug, Parser)]
-#[command(name = "avouch demo", about = "Play the main job on a throw-away store")]
+#[command(name = "avouch demo", bin_name = "avouch demo", about = "Play the main job on a throw-away store")]
 pub struct Args {}
 
 /// Runs `avouch demo`.

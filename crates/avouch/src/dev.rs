@@ -1,5 +1,11 @@
 //! `avouch dev`: a server on a throw-away folder, with the world of the demo in it, until it is interrupted.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
 use avouch_server::run::{self, Running};
 use clap::Parser;
 
@@ -7,7 +13,11 @@ use crate::story::{self, Voice};
 
 /// Starts a throw-away server with something in it.
 #[derive(Debug, Parser)]
-#[command(name = "avouch dev", about = "Start a throw-away server with a ready-made world")]
+#[command(
+    name = "avouch dev",
+    bin_name = "avouch dev",
+    about = "Start a throw-away server with a ready-made world"
+)]
 pub struct Args {
     /// Address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:2868")]
@@ -31,15 +41,34 @@ pub fn main(args: Args) -> anyhow::Result<()> {
             run::start(config, data.path().to_owned(), run::interrupted()).await?;
         let made = bootstrap.ok_or_else(|| anyhow::anyhow!("the throw-away folder was not empty"))?;
         let world = story::build(&made, Voice::Quiet).await?;
-        print!("{}", made.env());
-        print!("{}", world.env(data.path())?);
-        eprintln!();
-        eprintln!("Everything here is gone when this program ends (Ctrl-C). Try:");
-        eprintln!("  avouch login -a {} --apikey \"$IAM_APIKEY\" -r {}", made.url, made.region);
-        eprintln!(
-            "  avouch login -a {} --cr-token @$CR_TOKEN_FILENAME --profile {}",
-            made.url, world.profile_name
-        );
+        let env = [made.env(), world.env(&made.url, data.path())?].concat();
+        let file = data.path().join("dev.env");
+        write_private(&file, &env).context("cannot write dev.env")?;
+        print!("{env}");
+        eprint!("{}", next(&file));
         stopped.await?
     })
+}
+
+/// Lines that can be pasted into another terminal as they are.
+fn next(env: &Path) -> String {
+    let avouch = std::env::args().next().unwrap_or_else(|| "avouch".into());
+    let lines = [
+        format!("set -a; . {}; set +a", env.display()),
+        format!("{avouch} login -a \"$AVOUCH_URL\" --apikey \"$IAM_APIKEY\" -r \"$REGION\""),
+        format!("{avouch} iam trusted-profile-links \"$IAM_PROFILE_NAME\""),
+        format!(
+            "{avouch} login -a \"$AVOUCH_URL\" --cr-token \"@$CR_TOKEN_FILENAME\" --profile \"$IAM_PROFILE_NAME\""
+        ),
+        format!("{avouch} sm secret --id \"$SECRET_ID\""),
+    ];
+    format!(
+        "\nEverything here is gone when this program ends (Ctrl-C). Try next, in another terminal, as the owner and as a pod:\n  {}\n",
+        lines.join("\n  ")
+    )
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
 }

@@ -7,7 +7,7 @@ use clap::Parser;
 
 /// Starts the server.
 #[derive(Debug, Parser)]
-#[command(name = "avouch server", about = "Start the server")]
+#[command(name = "avouch server", bin_name = "avouch server", about = "Start the server")]
 pub struct Args {
     /// Folder of the embedded store, the key ring and bootstrap.env
     #[arg(long, value_name = "DIR")]

@@ -21,8 +21,7 @@ pub enum Voice {
 
 /// What the story made.
 pub struct World {
-    /// Name of the trusted profile.
-    pub profile_name: String,
+    profile_name: String,
     profile_id: String,
     cluster_crn: String,
     instance: String,
@@ -40,14 +39,16 @@ const PAYLOAD: &str = "postgres://shop:correct-horse@db.internal/orders";
 
 impl World {
     /// Further lines for the environment of `dev`: a pod's token file and what it may read.
-    pub fn env(&self, data: &Path) -> anyhow::Result<String> {
+    pub fn env(&self, url: &str, data: &Path) -> anyhow::Result<String> {
         let file = data.join("sa-token");
         std::fs::write(&file, self.token(SERVICE_ACCOUNT)?)?;
         Ok(format!(
-            "CR_TOKEN_FILENAME={}\nIAM_PROFILE_NAME={}\nIAM_PROFILE_ID={}\nSECRETS_MANAGER_INSTANCE={}\nSECRET_ID={}\n",
+            "CR_TOKEN_FILENAME={}\nIAM_PROFILE_NAME={}\nIAM_PROFILE_ID={}\nSECRETS_MANAGER_INSTANCE={}\n\
+             SECRETS_MANAGER_URL={url}/secrets-manager/{}\nSECRET_ID={}\n",
             file.display(),
             self.profile_name,
             self.profile_id,
+            self.instance,
             self.instance,
             self.secret_id
         ))

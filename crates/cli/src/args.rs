@@ -23,7 +23,7 @@ const ABSENT: &[&str] = &["ce", "code-engine", "is", "infrastructure-service", "
     name = "avouch",
     about = "Trusted profiles, access policies and secrets: the command line",
     after_help = "Server commands: avouch server | dev | demo (each with --help)",
-    disable_version_flag = true,
+    version,
     subcommand_required = true,
     infer_long_args = false
 )]

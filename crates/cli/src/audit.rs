@@ -10,6 +10,9 @@ use crate::session::Session;
 
 /// The server gives at most so many at once.
 const PAGE: usize = 1000;
+/// The transaction is what `iam why` takes.
+const COLUMNS: &[&str] =
+    &["Time", "Outcome", "Severity", "Action", "Initiator", "Target", "Address", "Transaction"];
 
 /// `audit`, alone the same as `audit list`.
 #[derive(Debug, Args)]
@@ -81,8 +84,7 @@ async fn list(s: &mut Session, args: List) -> Result<()> {
     let api = s.api().await?;
     s.out.progress("Listing audit events");
     let events = fetch(&api, args).await?;
-    let columns = ["Time", "Outcome", "Severity", "Action", "Initiator", "Target", "Address"];
-    s.out.list(&events, "No events found.", &columns, row)
+    s.out.list(&events, "No events found.", COLUMNS, row)
 }
 
 async fn fetch(api: &Api, args: List) -> Result<Vec<Value>> {
@@ -127,6 +129,7 @@ fn row(event: &Value) -> Vec<String> {
         by,
         first(&["target.name", "target.id"]),
         cell(event, "initiator.host.address"),
+        cell(event, "correlationId"),
     ]
 }
 
@@ -142,10 +145,10 @@ mod tests {
         let event = json!({"eventTime": "2026-01-01T00:00:00.00+0000", "outcome": "failure", "severity": "warning",
             "action": "secrets-manager.secret.read",
             "initiator": {"name": "shop", "authnName": "prod:shop:api:api-1", "host": {"address": "10.0.0.1"}},
-            "target": {"id": "crn:x", "name": "db"}});
-        insta::assert_snapshot!(columns_of(&["Time", "Outcome", "Severity", "Action", "Initiator", "Target", "Address"], &[row(&event)]), @r"
-        Time                         Outcome  Severity  Action                       Initiator                   Target  Address
-        2026-01-01T00:00:00.00+0000  failure  warning   secrets-manager.secret.read  shop (prod:shop:api:api-1)  db      10.0.0.1
+            "target": {"id": "crn:x", "name": "db"}, "correlationId": "T1"});
+        insta::assert_snapshot!(columns_of(COLUMNS, &[row(&event)]), @r"
+        Time                         Outcome  Severity  Action                       Initiator                   Target  Address   Transaction
+        2026-01-01T00:00:00.00+0000  failure  warning   secrets-manager.secret.read  shop (prod:shop:api:api-1)  db      10.0.0.1  T1
         ");
     }
 }

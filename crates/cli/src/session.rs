@@ -31,7 +31,8 @@ impl Session {
     pub fn endpoint(&self) -> String {
         match self.state.config.endpoint.as_str() {
             "" => {
-                env("AVOUCH_URL").unwrap_or_else(|| DEFAULT_ENDPOINT.into()).trim_end_matches('/').to_owned()
+                let named = env("AVOUCH_URL").unwrap_or_else(|| DEFAULT_ENDPOINT.into());
+                crate::core::settings::address(&named).unwrap_or(named)
             }
             endpoint => endpoint.to_owned(),
         }

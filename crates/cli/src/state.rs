@@ -2,7 +2,7 @@
 //! holds the session's tokens. Refuses to be written anywhere but next to its temporary file, by rename, so that a
 //! crash leaves the old or the new state and never half of one.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -166,6 +166,48 @@ pub fn private_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
     done
 }
 
+/// A file for something that exists only once: its place is taken before that is made, and given back unless it is filled.
+/// Only its owner may read it.
+pub struct Reserved {
+    path: PathBuf,
+    /// Where the content goes first, when a file is replaced.
+    written: PathBuf,
+    file: File,
+    kept: bool,
+}
+
+impl Reserved {
+    /// Takes the place. A file that is there already is replaced only if `replace`, and not before the new one is whole.
+    pub fn take(path: &Path, replace: bool) -> std::io::Result<Reserved> {
+        let mut written = path.as_os_str().to_owned();
+        if replace {
+            written.push(format!(".{}", std::process::id()));
+        }
+        let written = PathBuf::from(written);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&written)?;
+        Ok(Reserved { path: path.to_owned(), written, file, kept: false })
+    }
+
+    /// Writes the content.
+    pub fn fill(mut self, content: &[u8]) -> std::io::Result<()> {
+        self.file.write_all(content)?;
+        self.file.sync_all()?;
+        if self.written != self.path {
+            fs::rename(&self.written, &self.path)?;
+        }
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = fs::remove_file(&self.written);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
@@ -207,5 +249,23 @@ mod tests {
         state.config.tokens.refresh = "r".into();
         state.forget_session();
         assert_eq!((state.config.endpoint.as_str(), state.config.tokens.refresh.as_str()), ("http://a", ""));
+    }
+
+    #[test]
+    fn a_reserved_place_is_given_back_unless_it_is_filled() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("key");
+        let count = || fs::read_dir(home.path()).unwrap().count();
+        let place = Reserved::take(&path, false).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(place);
+        assert_eq!(count(), 0);
+        Reserved::take(&path, false).unwrap().fill(b"first").unwrap();
+        assert_eq!(Reserved::take(&path, false).err().unwrap().kind(), std::io::ErrorKind::AlreadyExists);
+        drop(Reserved::take(&path, true).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        Reserved::take(&path, true).unwrap().fill(b"second").unwrap();
+        assert_eq!((fs::read(&path).unwrap().as_slice(), count()), (b"second".as_slice(), 1));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

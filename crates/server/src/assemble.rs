@@ -17,6 +17,11 @@ use avouch_wire::ids::{AccountId, IamId, IamKind};
 
 use crate::system;
 
+/// Under which name the store remembers the key that it was sealed under.
+const KEYRING: &str = "keyring";
+const WRONG_KEYRING: &str =
+    "the key ring is not the one that this store was sealed under: put the right key file back";
+
 /// What a server is made of.
 pub struct Options {
     /// Settings.
@@ -66,8 +71,8 @@ pub fn services() -> Vec<Service> {
     ]
 }
 
-/// Opens the store and builds the server. Opening a store waits, so this must run where waiting is allowed
-/// (`spawn_blocking` or before the runtime starts serving).
+/// Opens the store and its key ring. Opening a store waits, so this must run where waiting is allowed: in a runtime's
+/// `spawn_blocking`.
 ///
 /// # Errors
 /// Texts for the operator: a folder in use, a database that is too new, a key file that others may read.
@@ -92,8 +97,17 @@ pub fn open_store(options: &Options) -> anyhow::Result<(Store, Arc<KeyRing>)> {
     } else {
         PathBuf::from(&options.config.keyring)
     };
+    // A store that remembers a key has a key file somewhere: a new one here would only be in its way.
+    if !file.try_exists()? && remembers_a_key(&store)? {
+        anyhow::bail!(WRONG_KEYRING);
+    }
     let keyring = KeyRing::open_or_create(&file, options.rng.clone())?;
     Ok((store, Arc::new(keyring)))
+}
+
+fn remembers_a_key(store: &Store) -> anyhow::Result<bool> {
+    let known = store.read::<_, avouch_store::Error, _>(|tx| tx.system_value(KEYRING));
+    Ok(tokio::runtime::Handle::try_current()?.block_on(known)?.is_some())
 }
 
 /// Builds the server on an open store.
@@ -135,13 +149,12 @@ pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> 
 /// A lost or exchanged key file would start with a fresh key and find nothing that it can open: the store remembers
 /// which key it was sealed under.
 async fn keyring_belongs(store: &Store, keyring: &Arc<KeyRing>) -> anyhow::Result<()> {
-    const NAME: &str = "keyring";
     let active = keyring.active_id();
     let known: Option<Vec<u8>> = store
         .write::<_, avouch_store::Error, _>(move |tx| {
-            let known = tx.system_value(NAME)?;
+            let known = tx.system_value(KEYRING)?;
             if known.is_none() {
-                tx.set_system_value(NAME, active.to_string().as_bytes())?;
+                tx.set_system_value(KEYRING, active.to_string().as_bytes())?;
             }
             Ok(known)
         })
@@ -149,9 +162,7 @@ async fn keyring_belongs(store: &Store, keyring: &Arc<KeyRing>) -> anyhow::Resul
     let Some(known) = known else { return Ok(()) };
     let id = std::str::from_utf8(&known).ok().and_then(|t| t.parse().ok());
     if id.is_none_or(|id| !keyring.contains(id)) {
-        anyhow::bail!(
-            "the key ring is not the one that this store was sealed under: put the right key file back"
-        );
+        anyhow::bail!(WRONG_KEYRING);
     }
     Ok(())
 }

@@ -40,8 +40,10 @@ fn a_lost_exchanged_or_readable_key_ring_is_refused() {
     assert!(setup.refused().contains("put the right key file back"));
     std::fs::remove_file(&ring).unwrap();
     assert!(setup.refused().contains("put the right key file back"));
+    assert!(!ring.exists(), "a refused start made a key ring");
 
     std::fs::write(&ring, good).unwrap();
+    std::fs::set_permissions(&ring, std::fs::Permissions::from_mode(0o600)).unwrap();
     setup.start();
 }
 

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::api::loopback;
 use crate::failure::{Result, failed, usage};
 use crate::session::Session;
 
@@ -64,11 +65,16 @@ pub enum Plugin {
     Uninstall { names: Vec<String> },
 }
 
-/// The address without trailing slashes; `https` unless said otherwise.
+/// The address without trailing slashes. Without a scheme it is `http` on this machine and `https` elsewhere.
 pub fn address(text: &str) -> Result<String> {
     let bad = || usage(format!("'{text}' is not an address of a server."));
     let text = text.strip_suffix("://").map_or(Ok(text), |_| Err(bad()))?.trim_end_matches('/');
-    let text = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    let plain = format!("http://{text}");
+    let text = match text.contains("://") {
+        true => text.to_owned(),
+        false if loopback(&plain) => plain,
+        false => format!("https://{text}"),
+    };
     let good = reqwest::Url::parse(&text).is_ok_and(|u| {
         matches!(u.scheme(), "http" | "https")
             && u.has_host()
@@ -201,6 +207,11 @@ mod tests {
     fn addresses_are_normal() {
         assert_eq!(address("http://127.0.0.1:2868/").unwrap(), "http://127.0.0.1:2868");
         assert_eq!(address("avouch.example.com").unwrap(), "https://avouch.example.com");
+        assert_eq!(address("avouch.example.com:8443/").unwrap(), "https://avouch.example.com:8443");
+        for here in ["127.0.0.1:2868", "localhost:2868", "[::1]:2868"] {
+            assert_eq!(address(here).unwrap(), format!("http://{here}"));
+        }
+        assert_eq!(address("localhost.example.com").unwrap(), "https://localhost.example.com");
         for bad in ["ftp://x", "http://", "http://u:p@h", "http://h?x=1"] {
             assert!(address(bad).is_err(), "{bad}");
         }

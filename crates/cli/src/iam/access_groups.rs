@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{profiles, put, service_ids};
 use crate::api::{Api, Call, segment};
 use crate::core::account;
-use crate::failure::{Result, failed, usage};
+use crate::failure::{Failure, Result, failed, usage};
 use crate::input::confirm;
 use crate::output::cell;
 use crate::select::{self, Several};
@@ -191,7 +191,7 @@ async fn delete(s: &mut Session, args: Delete) -> Result<()> {
         if args.recursive {
             call = call.query("force", "true");
         }
-        match api.send(call).await {
+        match api.send(call).await.map_err(with_option) {
             Ok(_) => {}
             Err(e) if args.group.is_some() => return Err(e),
             Err(e) => {
@@ -205,4 +205,17 @@ async fn delete(s: &mut Session, args: Delete) -> Result<()> {
     }
     s.out.ok();
     Ok(())
+}
+
+/// The server names the parameter of its interface; here it is an option, and `--force` is another one.
+fn with_option(failure: Failure) -> Failure {
+    match failure {
+        Failure::Api(mut e) if e.code == "group_not_empty" => {
+            e.message =
+                "The access group has members or rules. Remove them first, or delete it with --recursive."
+                    .into();
+            Failure::Api(e)
+        }
+        other => other,
+    }
 }

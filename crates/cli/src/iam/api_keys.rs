@@ -13,7 +13,7 @@ use crate::input::{confirm, word};
 use crate::output::cell;
 use crate::select::{self, Several};
 use crate::session::Session;
-use crate::state::private_file;
+use crate::state::Reserved;
 
 /// Commands on API keys.
 #[derive(Debug, Subcommand)]
@@ -255,7 +255,8 @@ async fn list(s: &mut Session, owner: Option<Owner>, uuid: bool) -> Result<()> {
 
 fn state(key: &Value) -> String {
     let words = [("locked", key["locked"] == true), ("disabled", key["disabled"] == true)];
-    words.iter().filter(|(_, on)| *on).map(|(w, _)| *w).collect::<Vec<_>>().join(", ")
+    let words: Vec<&str> = words.iter().filter(|(_, on)| *on).map(|(w, _)| *w).collect();
+    if words.is_empty() { "active".into() } else { words.join(", ") }
 }
 
 async fn show(s: &mut Session, (name, owner): (String, Owner)) -> Result<()> {
@@ -297,8 +298,12 @@ async fn create(s: &mut Session, name: String, owner: Owner, new: New) -> Result
     if new.lock {
         call = call.header("entity-lock", "true");
     }
+    let place = match &new.file {
+        Some(file) => Some((file, reserve(file, s.force)?)),
+        None => None,
+    };
     let key = api.send(call).await?.body;
-    let Some(file) = new.file else {
+    let Some((file, place)) = place else {
         s.out.note("The API key is shown this once and cannot be read again.");
         let value = cell(&key, "apikey");
         return details(s, &key, value);
@@ -307,19 +312,30 @@ async fn create(s: &mut Session, name: String, owner: Owner, new: New) -> Result
         "apikey": key["apikey"]});
     let text =
         serde_json::to_vec_pretty(&content).map_err(|_| failed("The key file cannot be written as JSON."))?;
-    let written = private_file(Path::new(&file), &text);
-    written.map_err(|e| {
-        failed(format!(
-            "API key {} was created, but {file} cannot be written: {e}. Delete the key.",
-            cell(&key, "id")
-        ))
-    })?;
+    if let Err(e) = place.fill(&text) {
+        // Nobody will ever know its value.
+        let left = match api.send(Call::delete(path(&key))).await {
+            Ok(_) => "The key was deleted again.".to_owned(),
+            Err(_) => format!("API key {} was created and its value is lost: delete it.", cell(&key, "id")),
+        };
+        return Err(failed(format!("{file} cannot be written: {e}. {left}")));
+    }
     s.out.note(format!("The API key is in {file}."));
     let mut shown = key;
     if let Some(fields) = shown.as_object_mut() {
         fields.remove("apikey");
     }
     details(s, &shown, format!("in {file}"))
+}
+
+/// The place of a key file, taken before the key is made, so that no key is made that cannot be kept.
+fn reserve(file: &str, force: bool) -> Result<Reserved> {
+    Reserved::take(Path::new(file), force).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            failed(format!("--file: {file} exists already. Use -f to replace it. No key was made."))
+        }
+        _ => failed(format!("--file: {file} cannot be written: {e}. No key was made.")),
+    })
 }
 
 async fn update(s: &mut Session, (name, owner): (String, Owner), change: Change) -> Result<()> {

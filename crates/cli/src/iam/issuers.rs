@@ -165,8 +165,8 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
             let api = s.api().await?;
             s.out.progress(format!("Reading the keys of issuer {}", one.record));
             let found = find(&api, &one.record).await?;
-            api.send(Call::post(format!("{}/refresh", path(&found)))).await?;
-            s.out.ok();
+            let done = api.send(Call::post(format!("{}/refresh", path(&found)))).await?.body;
+            refreshed(s, &done, &format!("'iam issuer update {} --jwks @FILE'", cell(&found, "name")));
             Ok(())
         }
         Command::Rm(one) => {
@@ -221,8 +221,39 @@ pub fn warn(s: &Session, record: &Value) {
     }
 }
 
+/// Says how a refresh ended. Where keys were handed over nothing was read, and `instead` says how to bring new ones.
+pub fn refreshed(s: &Session, done: &Value, instead: &str) {
+    warn(s, done);
+    if fetched(&done["registration"]) {
+        s.out.ok();
+    } else {
+        s.out.note(format!("The keys are still those that were handed over. For new ones use {instead}."));
+    }
+}
+
+/// True when some keys of a registration are read from an address.
+fn fetched(registration: &Value) -> bool {
+    let more = registration["additional_issuers"].as_array().into_iter().flatten();
+    std::iter::once(registration)
+        .chain(more)
+        .any(|source| !source["jwks_url"].is_null() || !source["discovery_url"].is_null())
+}
+
 /// `KID (ALG, STATE)` lines.
 pub fn key_lines(record: &Value) -> String {
     let line = |k: &Value| format!("{} ({}, {})", cell(k, "kid"), cell(k, "alg"), cell(k, "state"));
     record["keys"].as_array().into_iter().flatten().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_with_one_address_is_fetched_and_one_of_keys_alone_is_not() {
+        assert!(!fetched(&json!({"issuer": "https://a", "keys": []})));
+        assert!(!fetched(&json!({"issuer": "https://a", "additional_issuers": [{"issuer": "https://b"}]})));
+        assert!(fetched(&json!({"jwks_url": "https://a/jwks"})));
+        assert!(fetched(&json!({"additional_issuers": [{"discovery_url": "https://b"}]})));
+    }
 }

@@ -20,7 +20,7 @@ mod service_ids;
 mod tokens;
 mod why;
 
-pub use issuers::{Keys, key_lines, warn};
+pub use issuers::{Keys, key_lines, refreshed, warn};
 pub use profiles::find as find_profile;
 pub use why::tree as reasons;
 

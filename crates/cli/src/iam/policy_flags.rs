@@ -8,8 +8,10 @@ use super::roles;
 use crate::api::Api;
 use crate::failure::{Result, failed, usage};
 use crate::input::{json_file, pair};
+use crate::ks::clusters;
 use crate::output::{Out, cell};
-use crate::resource::groups;
+use crate::resource::{groups, instances};
+use crate::select::{self, Several};
 
 /// Which form of the policy interface.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -32,8 +34,8 @@ pub struct Flags {
     /// Service; without one, all services
     #[arg(long, value_name = "SERVICE")]
     pub service_name: Option<String>,
-    /// Instance: GUID or CRN
-    #[arg(long, value_name = "GUID|CRN")]
+    /// Instance: GUID, CRN or name
+    #[arg(long, value_name = "GUID|CRN|NAME")]
     pub service_instance: Option<String>,
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
@@ -103,10 +105,38 @@ impl Flags {
             (None, Some(name)) => Some(cell(&groups::find(api, name).await?, "id")),
             (None, None) => None,
         };
-        self.attributes_with(api.account()?, group)
+        let instance = match &self.service_instance {
+            Some(wanted) => Some(self.instance_id(api, wanted).await?),
+            None => None,
+        };
+        self.attributes_with(api.account()?, group, instance)
     }
 
-    fn attributes_with(&self, account: &str, group: Option<String>) -> Result<Vec<Attribute>> {
+    /// What a policy says for an instance. A name would be stored as it is and never match anything.
+    async fn instance_id(&self, api: &Api, wanted: &str) -> Result<String> {
+        if wanted.starts_with("crn:") {
+            return guid(wanted);
+        }
+        let cluster = self.service_name.as_deref() == Some("containers-kubernetes");
+        if select::uuid(wanted) || wanted.contains(['*', '?']) || cluster && cluster_id(wanted) {
+            return Ok(wanted.to_owned());
+        }
+        if cluster {
+            return Ok(cell(&clusters::published(api, wanted).await?, "id"));
+        }
+        let found = match &self.service_name {
+            Some(service) => instances::of_service(api, wanted, service).await?,
+            None => instances::find(api, wanted, Several::Ask).await?,
+        };
+        Ok(cell(&found, "guid"))
+    }
+
+    fn attributes_with(
+        &self,
+        account: &str,
+        group: Option<String>,
+        instance: Option<String>,
+    ) -> Result<Vec<Attribute>> {
         let mut all = vec![attribute("accountId", account)];
         let group_object = self.resource_type.as_deref() == Some("resource-group");
         match &self.service_name {
@@ -122,8 +152,8 @@ impl Flags {
                 all.push(attribute(key, value));
             }
         }
-        if let Some(instance) = &self.service_instance {
-            all.push(attribute("serviceInstance", guid(instance)?));
+        if let Some(instance) = instance {
+            all.push(attribute("serviceInstance", instance));
         }
         if let Some(group) = group {
             all.push(attribute("resourceGroupId", group));
@@ -276,11 +306,13 @@ fn attributes(version: Version, all: &[Attribute]) -> Value {
     json!({"attributes": all})
 }
 
-/// The GUID, also out of a CRN.
+/// True for the form of the ids of clusters, which are no UUIDs.
+fn cluster_id(text: &str) -> bool {
+    text.len() == 20 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+}
+
+/// The GUID in a CRN.
 fn guid(instance: &str) -> Result<String> {
-    if !instance.starts_with("crn:") {
-        return Ok(instance.to_owned());
-    }
     let crn = avouch_wire::Crn::parse(instance).map_err(|_| usage("--service-instance: not a CRN."))?;
     match crn.instance() {
         "" => Err(failed(format!("--service-instance: {instance} names no instance."))),
@@ -299,14 +331,12 @@ mod tests {
     fn options_become_attributes() {
         let flags = Flags {
             service_name: Some("secrets-manager".into()),
-            service_instance: Some(format!(
-                "crn:v1:bluemix:public:secrets-manager:us-south:a/{ACCOUNT}:GUID::"
-            )),
             resource_type: Some("secret-group".into()),
             resource: Some("default".into()),
             ..Flags::default()
         };
-        let all = flags.attributes_with(ACCOUNT, None).unwrap();
+        let crn = format!("crn:v1:bluemix:public:secrets-manager:us-south:a/{ACCOUNT}:GUID::");
+        let all = flags.attributes_with(ACCOUNT, None, Some(guid(&crn).unwrap())).unwrap();
         let keys: Vec<_> = all.iter().map(|a| (a.key.as_str(), a.value.as_str())).collect();
         assert_eq!(
             keys,
@@ -322,8 +352,9 @@ mod tests {
 
     #[test]
     fn without_a_service_all_services_or_all_of_account_management_are_meant() {
-        let value =
-            |flags: Flags| flags.attributes_with(ACCOUNT, None).unwrap().get(1).map(|a| a.value.clone());
+        let value = |flags: Flags| {
+            flags.attributes_with(ACCOUNT, None, None).unwrap().get(1).map(|a| a.value.clone())
+        };
         assert_eq!(value(Flags::default()).as_deref(), Some("service"));
         assert_eq!(
             value(Flags { account_management: true, ..Flags::default() }).as_deref(),

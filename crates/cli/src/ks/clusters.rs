@@ -247,9 +247,13 @@ async fn refresh(s: &mut Session, cluster: Option<String>) -> Result<()> {
         None => select::one(&api, "cluster", "(any)", clusters(&api).await?, Several::unless(s.force))?,
     };
     s.out.progress(format!("Refreshing the keys of cluster {}", cell(&cluster, "name")));
-    let path = format!("/v1/clusters/{}/masters", segment(&cell(&cluster, "id")));
-    api.send(Call::put(path).json(json!({"action": "refresh"}))).await?;
-    s.out.ok();
+    let done = api.send(Call::post(format!("{}/refresh", record_path(&cluster)))).await?.body;
+    let name = cell(&cluster, "name");
+    iam::refreshed(
+        s,
+        &done,
+        &format!("'ks cluster update -c {name}' with --kubeconfig FILE or --jwks @FILE"),
+    );
     Ok(())
 }
 
@@ -268,14 +272,20 @@ async fn diagnose(s: &mut Session, one: &One, token: &str, profile: Option<&str>
     }
     let answer =
         api.send(Call::post(format!("{}/diagnose", record_path(&cluster))).json(body.into())).await?.body;
-    if !s.out.table() {
-        return s.out.data(&answer);
+    let passed = answer["result"] == true;
+    if s.out.table() {
+        if passed {
+            s.out.ok();
+        }
+        let result = if passed { "passed" } else { "FAILED" };
+        let rows = [("Result", result.to_owned()), ("Summary", cell(&answer, "summary"))];
+        let trust = iam::reasons(&answer["trust"]);
+        print(&[details_of(&rows), "\n".into(), iam::reasons(&answer["checks"]), trust].concat())?;
+    } else {
+        s.out.data(&answer)?;
     }
-    s.out.ok();
-    let result = if answer["result"] == true { "passed" } else { "FAILED" };
-    let rows = [("Result", result.to_owned()), ("Summary", cell(&answer, "summary"))];
-    let trust = iam::reasons(&answer["trust"]);
-    print(&[details_of(&rows), "\n".into(), iam::reasons(&answer["checks"]), trust].concat())
+    // A script asks whether the token would be accepted: the exit code says so.
+    if passed { Ok(()) } else { Err(failed("The token did not pass.")) }
 }
 
 async fn config(s: &mut Session, args: Config) -> Result<()> {

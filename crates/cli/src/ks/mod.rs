@@ -1,6 +1,6 @@
 //! `ks`: clusters whose service accounts are trusted. A cluster here is a registration: issuer and public keys.
 
-mod clusters;
+pub mod clusters;
 mod exec;
 mod kubeconfig;
 mod register;

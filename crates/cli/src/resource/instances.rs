@@ -346,6 +346,7 @@ async fn create(s: &mut Session, args: Create) -> Result<()> {
         None if !s.state.config.resource_group.guid.is_empty() => s.state.config.resource_group.guid.clone(),
         None => cell(&groups::default(&api).await?, "id"),
     };
+    warn_of_namesakes(s, &api, &args.name).await;
     let mut body = Map::new();
     body.insert("name".into(), json!(args.name));
     body.insert("target".into(), json!(args.deployment.unwrap_or(args.location)));
@@ -363,6 +364,20 @@ async fn create(s: &mut Session, args: Create) -> Result<()> {
     }
     let made = api.send(call).await?.body;
     details(s, &made)
+}
+
+/// Names need not be unique, so it is made all the same; whoever ran a script twice should know.
+async fn warn_of_namesakes(s: &Session, api: &Api, name: &str) {
+    // Who may create and not list is not kept from creating.
+    let all = api.list(base().query("name", name), "resources").await.unwrap_or_default();
+    let same = select::named(&all, "name", name, false);
+    if !same.is_empty() {
+        let guids: Vec<String> = same.iter().map(|i| cell(i, "guid")).collect();
+        s.out.note(format!(
+            "WARNING: there is a service instance of this name already ({}). Another one is made; tell them apart by GUID.",
+            guids.join(", ")
+        ));
+    }
 }
 
 fn plan_id(service: &str, plan: &str) -> Result<String> {

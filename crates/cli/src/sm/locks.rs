@@ -172,7 +172,10 @@ fn versions(locks: &Value) -> String {
             cell(v, "locks")
         )
     };
-    locks["versions"].as_array().into_iter().flatten().map(one).collect::<Vec<_>>().join("; ")
+    let locked = |v: &&Value| v["locks"].as_array().is_some_and(|l| !l.is_empty());
+    let all: Vec<String> =
+        locks["versions"].as_array().into_iter().flatten().filter(locked).map(one).collect();
+    if all.is_empty() { "none".into() } else { all.join("; ") }
 }
 
 fn show(s: &Session, locks: &Value) -> Result<()> {
@@ -243,8 +246,11 @@ mod tests {
     }
 
     #[test]
-    fn locks_are_shown_by_version() {
-        let v = json!({"versions": [{"version_alias": "current", "locks": ["a", "b"]}, {"version_id": "V", "locks": []}]});
-        assert_eq!(versions(&v), "current: a, b; V: ");
+    fn locks_are_shown_by_version_and_versions_without_any_are_left_out() {
+        let free = json!({"version_id": "V", "locks": []});
+        let v = json!({"versions": [{"version_alias": "current", "locks": ["a", "b"]}, free,
+            {"version_id": "W", "locks": ["c"]}]});
+        assert_eq!(versions(&v), "current: a, b; W: c");
+        assert_eq!(versions(&json!({"versions": [free]})), "none");
     }
 }

@@ -1,6 +1,6 @@
 //! Creation: one prototype per type, checked, sealed, written with its first version.
 
-use avouch_gate::{Ctx, Error, Request, Response, Result};
+use avouch_gate::{Ctx, Error, Kind, Request, Response, Result};
 use avouch_wire::text;
 use avouch_wire::time::Timestamp;
 use serde::Deserialize;
@@ -82,16 +82,19 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     ctx.detail(|d| {
         d.request("secret_type", kind.as_str()).request("secret_group_id", group.as_str());
     });
+    // An unknown group and one that the caller may not see have the same answer.
+    let permit = match scope.authorize(&ctx, "secrets-manager.secret.create", &target, &group).await {
+        Err(e) if e.kind() == Kind::NotFound => return Err(no_group()),
+        other => other?,
+    };
     if group != DEFAULT_GROUP {
         let (instance, wanted) = (scope.id().to_owned(), group.clone());
         if !text::uuid(&group)
             || ctx.read(move |tx| crate::groups::sql::get(tx, &instance, &wanted)).await?.is_none()
         {
-            // The same answer as for a group that the caller may not see.
-            return Err(crate::errors::no_secret());
+            return Err(no_group());
         }
     }
-    let permit = scope.authorize(&ctx, "secrets-manager.secret.create", &target, &group).await?;
     let by = ctx.caller()?.iam_id().to_string();
     let secret = Secret {
         id: id.clone(),
@@ -132,7 +135,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         event.request("version_id", version.id.as_str());
         // The group may have gone since it was looked at.
         if secret.group != DEFAULT_GROUP && crate::groups::sql::get(tx, &instance, &secret.group)?.is_none() {
-            return Err(crate::errors::no_secret());
+            return Err(no_group());
         }
         sql::put(tx, &instance, &secret)?;
         versions::sql::put(tx, &instance, &version)
@@ -142,4 +145,8 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let mut shown = render(&scope, &counted, now);
     payload.show(&mut shown);
     disclosed(201, shown)
+}
+
+fn no_group() -> Error {
+    Error::new(Kind::NotFound, "The secret group was not found.").field("secret_group_id")
 }

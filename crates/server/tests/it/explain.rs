@@ -151,11 +151,11 @@ async fn a_store_is_not_opened_with_another_key_ring() {
     let start = async |data: &std::path::Path| {
         let options = Options::new(avouch_gate::config::Config::default(), data.to_owned());
         let (options, store, keyring) = tokio::task::spawn_blocking(move || {
-            let (store, keyring) = avouch_server::assemble::open_store(&options).unwrap();
-            (options, store, keyring)
+            let opened = avouch_server::assemble::open_store(&options);
+            opened.map(|(store, keyring)| (options, store, keyring))
         })
         .await
-        .unwrap();
+        .unwrap()?;
         let closing = store.clone();
         let result = avouch_server::assemble(options, store, keyring).await.map(|_| ());
         closing.close().await;
@@ -166,6 +166,7 @@ async fn a_store_is_not_opened_with_another_key_ring() {
     std::fs::remove_file(data.path().join("keyring")).unwrap();
     let refused = start(data.path()).await.unwrap_err().to_string();
     assert!(refused.contains("key ring"), "{refused}");
+    assert!(!data.path().join("keyring").exists(), "a new key ring was made");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -134,4 +134,12 @@ async fn a_hidden_group_and_an_unknown_one_are_the_same_to_who_may_see_neither()
     let answers = (create(&hidden, "a2").await, create("00000000-0000-4000-8000-00000000dead", "a3").await);
     assert_eq!(answers.0.0, 404);
     assert_eq!(answers.0, answers.1);
+    assert_eq!(answers.0.1[0]["message"], "The secret group was not found.");
+    assert_eq!(answers.0.1[0]["more_info"], "The property at fault is 'secret_group_id'.");
+    for group in ["00000000-0000-4000-8000-00000000dead", "no-such-group"] {
+        let body =
+            json!({"secret_type": "arbitrary", "name": "a4", "payload": "x", "secret_group_id": group});
+        let r = admin.post(&format!("{sm}/secrets"), body).await;
+        assert_eq!((r.status, &r.body["errors"]), (404, &answers.0.1), "{group}");
+    }
 }
