@@ -12,25 +12,25 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: avouch\r\nconnection: close\r\n\r\n";
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame.
-const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+pub const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 /// A server that lives as long as the test's runtime.
-async fn serve(folder: &Path, change: impl FnOnce(&mut Config)) -> anyhow::Result<SocketAddr> {
+pub async fn serve(folder: &Path, change: impl FnOnce(&mut Config)) -> anyhow::Result<SocketAddr> {
     let mut config = Config { listen: "127.0.0.1:0".into(), ..Config::default() };
     change(&mut config);
     Ok(run::start(config, folder.to_owned(), std::future::pending()).await?.address)
 }
 
 /// All that comes until the other side closes.
-async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
+pub async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
     let mut all = Vec::new();
     let _ = stream.read_to_end(&mut all).await;
     all
 }
 
-async fn answered(address: SocketAddr) -> bool {
+pub async fn answered(address: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(GET).await.unwrap();
     rest(&mut stream).await.starts_with(b"HTTP/1.1 200")

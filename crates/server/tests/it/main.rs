@@ -6,6 +6,7 @@ mod canary;
 mod catalogue;
 mod explain;
 mod first_start;
+mod heads;
 mod life;
 mod listener;
 mod matrix;
