@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::Assembled;
 use crate::strict::{Marks, Strict};
-use crate::traffic::{Counted, Metered, Traffic};
+use crate::traffic::{Metered, Traffic};
 
 /// Largest head of a request, bytes.
 const HEAD_LIMIT: usize = 32 * 1024;
@@ -243,7 +243,7 @@ fn service(
 + 'static {
     hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let (server, open) = (server.clone(), traffic.open());
-        let mut request = request.map(|body| Counted::new(body, &traffic));
+        let mut request = request.map(|body| open.body(body));
         if let Some(doubt) = marks.as_ref().and_then(Marks::next) {
             request.extensions_mut().insert(doubt);
         }

@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -42,13 +42,20 @@ struct Inner {
 /// A request under way.
 pub struct Open {
     traffic: Traffic,
+    /// Its body ended before its end: then nobody waits for the answer.
+    broken: Arc<AtomicBool>,
     answered: bool,
 }
 
 impl Open {
     /// Its answer is made.
     pub fn answered(mut self) {
-        self.answered = true;
+        self.answered = !self.broken.load(Ordering::Relaxed);
+    }
+
+    /// Its body.
+    pub fn body<B>(&self, body: B) -> Counted<B> {
+        Counted { body, traffic: self.traffic.clone(), broken: self.broken.clone() }
     }
 }
 
@@ -79,7 +86,7 @@ impl Traffic {
     pub fn open(&self) -> Open {
         self.0.credit.fetch_add(REQUEST, Ordering::Relaxed);
         self.0.open.send_modify(|n| *n += 1);
-        Open { traffic: self.clone(), answered: false }
+        Open { traffic: self.clone(), broken: Arc::default(), answered: false }
     }
 
     /// Resolves when no request was under way for so long.
@@ -171,12 +178,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 pub struct Counted<B> {
     body: B,
     traffic: Traffic,
-}
-
-impl<B> Counted<B> {
-    pub fn new(body: B, traffic: &Traffic) -> Self {
-        Self { body, traffic: traffic.clone() }
-    }
+    broken: Arc<AtomicBool>,
 }
 
 impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Counted<B> {
@@ -189,11 +191,14 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Counted<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            // Twice, since a frame is more than its data.
-            this.traffic.0.credit.fetch_add(2 * data.len() as i64, Ordering::Relaxed);
+        match &frame {
+            Some(Ok(frame)) => {
+                let data = frame.data_ref().map_or(0, Bytes::len);
+                // Twice, since a frame is more than its data.
+                this.traffic.0.credit.fetch_add(2 * data as i64, Ordering::Relaxed);
+            }
+            Some(Err(_)) => this.broken.store(true, Ordering::Relaxed),
+            None => {}
         }
         Poll::Ready(frame)
     }
