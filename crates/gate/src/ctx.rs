@@ -555,12 +555,35 @@ impl Ctx {
         };
         let mut ids = EventIds::draw(self).iter();
         let event = self.event(ids.next(), &permit, details);
-        let wait = status >= 400 && (endpoint.effect != Effect::Read || refusal);
+        let panicked = error.is_some_and(Error::is_panic);
+        let wait = panicked || status >= 400 && (endpoint.effect != Effect::Read || refusal);
         if wait {
             self.0.app.audit.durable(event, Vec::new()).await
         } else {
             self.0.app.audit.soon(event).await
         }
+    }
+
+    /// Tells the operator that this request met a defect; durable on return.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub(crate) async fn panicked(&self) -> Result<()> {
+        let account = AccountId::parse(audit::OPERATOR_ACCOUNT).map_err(Error::internal)?;
+        let attrs = ResourceAttrs::service(&account, "avouch");
+        let target = Target::global("avouch", &account, attrs, "")
+            .named(self.0.endpoint.operation)
+            .of_type("avouch/request");
+        let permit = Permit {
+            action: "avouch.request.panic".into(),
+            target,
+            initiator: self.initiator(),
+            policies: Vec::new(),
+            how: "system",
+        };
+        let details = Details { action: Some(permit.action.clone()), status: 500, ..Details::default() };
+        let event = self.event(EventIds::draw(self).iter().next(), &permit, details);
+        self.0.app.audit.durable(event, Vec::new()).await
     }
 }
 

@@ -68,6 +68,9 @@ impl Kind {
     }
 }
 
+/// The label of a panic.
+const PANIC: &str = "panic";
+
 /// A failure on its way to the caller.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
@@ -136,6 +139,11 @@ impl Error {
     /// A defect; `cause` goes to the log only.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         Self::new(Kind::Internal, "The request could not be processed.").cause(cause)
+    }
+
+    /// A panic on the way of a request; `place` goes to the log only.
+    pub fn panicked(place: &str) -> Self {
+        Self::internal(format!("{place} panicked")).reason(PANIC)
     }
 
     /// Something needed is not there for the moment.
@@ -246,6 +254,11 @@ impl Error {
         self.0.reason
     }
 
+    /// Whether a panic is behind it.
+    pub fn is_panic(&self) -> bool {
+        self.0.reason == Some(PANIC)
+    }
+
     /// The private cause, if any.
     pub fn cause_text(&self) -> Option<&str> {
         self.0.cause.as_deref()
@@ -278,6 +291,7 @@ impl From<avouch_store::Error> for Error {
                 "The request holds a character that no text here may have (U+0000).",
             )
             .cause(e),
+            avouch_store::Error::Panicked => Error::panicked("a closure on the store"),
             other => Error::internal(other),
         }
     }

@@ -16,6 +16,7 @@ pub struct Metrics {
     seconds: Histogram,
     tokens: Family<Labels, Counter>,
     refusals: Family<Labels, Counter>,
+    panics: Counter,
 }
 
 impl Default for Metrics {
@@ -36,7 +37,9 @@ impl Metrics {
         registry.register("request_seconds", "Time to answer", seconds.clone());
         registry.register("tokens", "Access tokens issued by grant", tokens.clone());
         registry.register("refusals", "Refusals by reason", refusals.clone());
-        Self { registry, requests, seconds, tokens, refusals }
+        let panics = Counter::default();
+        registry.register("panics", "Panics of requests and background jobs", panics.clone());
+        Self { panics, registry, requests, seconds, tokens, refusals }
     }
 
     /// A request was answered.
@@ -55,6 +58,11 @@ impl Metrics {
     /// Something was refused for a reason of a fixed set.
     pub fn refusal(&self, reason: &'static str) {
         self.refusals.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    /// Something panicked.
+    pub fn panic(&self) {
+        self.panics.inc();
     }
 
     /// The OpenMetrics text.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -47,6 +48,14 @@ impl<K: Eq + Hash + Clone> Places<K> {
     }
 }
 
+/// Who stands behind an address, where they are counted: one subscriber of IPv6 has all addresses of a /64.
+pub fn holder(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 impl<K: Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
         let mut taken = self.taken.lock();
@@ -80,5 +89,19 @@ mod tests {
         drop((most, held));
         let taken = places.taken.lock();
         assert!(taken.by_key.is_empty() && taken.total == 0, "nothing is remembered of what ended");
+    }
+
+    #[test]
+    fn one_subscriber_of_ipv6_is_one_address() {
+        let at = |text: &str| holder(text.parse().unwrap());
+        assert_eq!(at("2001:db8:1:2::1"), at("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert_ne!(at("2001:db8:1:2::1"), at("2001:db8:1:3::1"));
+        assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
+        // The same client, seen through a socket of both families.
+        assert_eq!(at("192.0.2.1"), at("::ffff:192.0.2.1"));
+        let places = Places::new(2, usize::MAX);
+        let _held = [places.take(at("2001:db8::1")).unwrap(), places.take(at("2001:db8::2")).unwrap()];
+        assert!(places.take(at("2001:db8::3")).is_none());
+        assert!(places.take(at("2001:db8:0:1::3")).is_some());
     }
 }

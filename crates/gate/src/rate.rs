@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use avouch_wire::time::Timestamp;
 use parking_lot::Mutex;
 
+use crate::places::holder;
+
 const WINDOW_MS: i64 = 60_000;
 /// Addresses remembered at most; beyond it the oldest windows are dropped.
 const ADDRESSES: usize = 10_000;
@@ -29,7 +31,7 @@ impl FailureLimiter {
             return None;
         }
         let seen = self.seen.lock();
-        let (start, count) = *seen.get(&address)?;
+        let (start, count) = *seen.get(&holder(address))?;
         let age = now.millis() - start;
         if count >= self.per_minute && (0..WINDOW_MS).contains(&age) {
             return Some(u32::try_from((WINDOW_MS - age) / 1000 + 1).unwrap_or(60));
@@ -39,6 +41,7 @@ impl FailureLimiter {
 
     /// Notes a failure; returns how many this address has had in its present minute.
     pub fn failed(&self, address: IpAddr, now: Timestamp) -> u32 {
+        let address = holder(address);
         let mut seen = self.seen.lock();
         if seen.len() >= ADDRESSES && !seen.contains_key(&address) {
             seen.retain(|_, (start, _)| (0..WINDOW_MS).contains(&(now.millis() - *start)));
@@ -71,5 +74,11 @@ mod tests {
         assert!(limiter.blocked(a, at(3)).is_some());
         assert_eq!(limiter.blocked([127, 0, 0, 2].into(), at(3)), None);
         assert_eq!(limiter.blocked(a, at(61)), None);
+        // Another address of the same subscriber is no way around.
+        let of = |last: u16| -> IpAddr { [0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into() };
+        for i in 0..3 {
+            limiter.failed(of(i), at(0));
+        }
+        assert!(limiter.blocked(of(9), at(1)).is_some());
     }
 }

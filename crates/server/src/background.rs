@@ -61,7 +61,10 @@ pub async fn counts(app: &Arc<App>) {
 async fn round(app: &Arc<App>, (name, _, run): Job) {
     match AssertUnwindSafe(run(app)).catch_unwind().await {
         Ok(result) => report(name, result),
-        Err(_) => tracing::error!(job = name, "background job panicked"),
+        Err(_) => {
+            app.metrics.panic();
+            tracing::error!(job = name, "background job panicked");
+        }
     }
 }
 

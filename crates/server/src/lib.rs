@@ -5,7 +5,9 @@ pub mod background;
 pub mod bootstrap;
 pub mod listen;
 pub mod run;
+mod strict;
 pub mod system;
+mod traffic;
 
 pub use assemble::{Assembled, Options, assemble};
 pub use bootstrap::Bootstrap;

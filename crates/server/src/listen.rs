@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use avouch_gate::config::Config;
-use avouch_gate::places::Places;
+use avouch_gate::places::{Places, holder};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Assembled;
+use crate::strict::{Marks, Strict};
+use crate::traffic::{Metered, Traffic};
 
 /// Largest head of a request, bytes.
 const HEAD_LIMIT: usize = 32 * 1024;
@@ -76,10 +77,10 @@ pub async fn bind(config: &Config) -> anyhow::Result<Bound> {
 /// None in practice.
 pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let protocols = Arc::new(Protocols::new());
+    let (stopping, told) = watch::channel(());
     let most = server.app.config.limits.connections_per_address;
     let most = usize::try_from(most).ok().filter(|most| *most > 0).unwrap_or(usize::MAX);
     let peers = Places::new(most, usize::MAX);
-    let graceful = GracefulShutdown::new();
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::pin!(stop);
     loop {
@@ -100,47 +101,37 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
                 continue;
             }
         };
-        let Some(place) = peers.take(peer.ip()) else {
+        let Some(place) = peers.take(holder(peer.ip())) else {
             tracing::debug!("too many connections of one address");
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (server, tls, protocols, watcher) =
-            (server.clone(), bound.tls.clone(), protocols.clone(), graceful.watcher());
+        let (tls, told) = (bound.tls.clone(), told.clone());
+        let served = Served { server: server.clone(), protocols: protocols.clone(), peer: peer.ip() };
         tokio::spawn(async move {
             let _held = (permit, place);
             // Nobody keeps a place by saying nothing: the protocol is known in time or the connection ends.
-            let service = service(server, peer.ip());
-            let result = match tls {
+            match tls {
                 None => {
-                    let Ok(Some(http2)) = tokio::time::timeout(HEAD_TIME, speaks_http2(&stream)).await else {
-                        return;
-                    };
-                    let builder = protocols.of(http2);
-                    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-                    watcher.watch(connection).await
+                    let known = tokio::time::timeout(HEAD_TIME, speaks_http2(&stream)).await;
+                    let Ok(Some(http2)) = known else { return };
+                    served.connection(stream, http2, told).await;
                 }
                 Some(tls) => {
                     let Some(stream) = handshake(&tls, stream).await else { return };
                     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                         let Some(stream) = after_preface(stream).await else { return };
-                        let builder = protocols.of(true);
-                        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-                        watcher.watch(connection).await
+                        served.connection(stream, true, told).await;
                     } else {
-                        let builder = protocols.of(false);
-                        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-                        watcher.watch(connection).await
+                        served.connection(stream, false, told).await;
                     }
                 }
-            };
-            if let Err(e) = result {
-                tracing::debug!("connection ended: {e}");
             }
         });
     }
-    drop(bound);
-    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+    drop((bound, told));
+    let _ = stopping.send(());
+    if tokio::time::timeout(DRAIN, stopping.closed()).await.is_err() {
         tracing::warn!("some requests did not end in time");
     }
     // Events of reads are committed shortly after their answers; none may be lost with the process.
@@ -148,6 +139,40 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
         tracing::error!("the last audit events could not be written: {}", e.message());
     }
     Ok(())
+}
+
+/// What a connection is served with.
+struct Served {
+    server: Assembled,
+    protocols: Arc<Protocols>,
+    peer: IpAddr,
+}
+
+impl Served {
+    async fn connection(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        http2: bool,
+        told: watch::Receiver<()>,
+    ) {
+        let traffic = Traffic::new();
+        let stream = Metered::new(stream, &traffic);
+        let ended = if http2 {
+            let service = service(self.server, self.peer, traffic.clone(), None);
+            let connection = self.protocols.http2.serve_connection(TokioIo::new(stream), service);
+            traffic.drive(connection.into_owned(), told).await
+        } else {
+            let (stream, marks) = Strict::new(stream, HEAD_LIMIT, HEADERS);
+            let service = service(self.server, self.peer, traffic.clone(), Some(marks));
+            let connection = self.protocols.http1.serve_connection(TokioIo::new(stream), service);
+            traffic.drive(connection.into_owned(), told).await
+        };
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(e)) => tracing::debug!("connection ended: {e}"),
+            None => tracing::debug!("connection cut off"),
+        }
+    }
 }
 
 /// The two protocols with their limits.
@@ -176,10 +201,6 @@ impl Protocols {
             .max_local_error_reset_streams(Some(128))
             .keep_alive_interval(Some(Duration::from_secs(60)));
         Self { http1, http2 }
-    }
-
-    fn of(&self, http2: bool) -> &auto::Builder<TokioExecutor> {
-        if http2 { &self.http2 } else { &self.http1 }
     }
 }
 
@@ -211,6 +232,8 @@ async fn after_preface(
 fn service(
     server: Assembled,
     peer: IpAddr,
+    traffic: Traffic,
+    marks: Option<Marks>,
 ) -> impl hyper::service::Service<
     http::Request<hyper::body::Incoming>,
     Response = http::Response<http_body_util::Full<bytes::Bytes>>,
@@ -218,9 +241,17 @@ fn service(
     Future: Send,
 > + Send
 + 'static {
-    hyper::service::service_fn(move |request| {
-        let server = server.clone();
-        async move { Ok(avouch_gate::http::serve(&server.app, &server.router, request, peer).await) }
+    hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let (server, open) = (server.clone(), traffic.open());
+        let mut request = request.map(|body| open.body(body));
+        if let Some(doubt) = marks.as_ref().and_then(Marks::next) {
+            request.extensions_mut().insert(doubt);
+        }
+        async move {
+            let response = avouch_gate::http::serve(&server.app, &server.router, request, peer).await;
+            open.answered();
+            Ok(response)
+        }
     })
 }
 
@@ -240,19 +271,23 @@ async fn handshake(
 
 fn acceptor(cert: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
-        .with_context(|| format!("cannot read {}", cert.display()))?
+        .with_context(|| format!("tls_cert: cannot read {}", cert.display()))?
         .collect::<Result<_, _>>()
-        .with_context(|| format!("{} holds no usable certificate", cert.display()))?;
+        .with_context(|| format!("tls_cert: {} holds no usable certificate", cert.display()))?;
     if chain.is_empty() {
-        bail!("{} holds no certificate", cert.display());
+        bail!("tls_cert: {} holds no certificate", cert.display());
     }
+    let shown = key.display().to_string();
     let key = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("cannot read the key {}", key.display()))?;
+        .with_context(|| format!("tls_key: {shown} cannot be read or holds no private key"))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+        .with_single_cert(chain, key)
+        .with_context(|| {
+            format!("tls_key: {shown} is not the key of the certificate in {} (tls_cert)", cert.display())
+        })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

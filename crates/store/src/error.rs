@@ -34,6 +34,9 @@ pub enum Error {
     /// A column or parameter does not hold what the code expects.
     #[error("type: {0}")]
     Type(String),
+    /// The closure panicked; nothing was changed.
+    #[error("a closure panicked")]
+    Panicked,
     /// Anything else.
     #[error("store: {0}")]
     Other(String),

@@ -70,8 +70,8 @@ where
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Ran {
-        let result = catch_unwind(AssertUnwindSafe(|| (self.f)(tx)))
-            .unwrap_or_else(|_| Err(E::from(Error::Other("a closure panicked".into()))));
+        let result =
+            catch_unwind(AssertUnwindSafe(|| (self.f)(tx))).unwrap_or_else(|_| Err(E::from(Error::Panicked)));
         // A failed statement dooms the closure on both engines, even if the closure swallowed the error: PostgreSQL
         // would turn its commit into a silent rollback.
         let result = match (tx.failure(), result) {

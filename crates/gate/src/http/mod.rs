@@ -2,6 +2,7 @@
 //! one function.
 
 pub mod endpoint;
+pub mod head;
 pub mod request;
 pub mod response;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use avouch_wire::time::Timestamp;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method};
 use http_body_util::{BodyExt, Full, Limited};
 use serde_json::json;
@@ -83,13 +84,20 @@ impl Router {
         Ok(Self { paths, services })
     }
 
+    /// The service that a path belongs to, whatever the method.
+    fn service(&self, path: &str) -> Option<&Service> {
+        let found = self.paths.at(trimmed(path)).ok()?;
+        found.value.values().next().map(|route| &*route.service)
+    }
+
     /// The services, for tests and generated documents.
     pub fn services(&self) -> &[Arc<Service>] {
         &self.services
     }
 }
 
-/// Answers one HTTP message.
+/// Answers one HTTP message. A panic anywhere on the way is answered with 500, counted and told to the operator; it ends
+/// this request and nothing else.
 pub async fn serve<B>(
     app: &Arc<App>,
     router: &Router,
@@ -100,10 +108,36 @@ where
     B: http_body::Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let (head, body) = message.into_parts();
     let started = app.clock.now();
+    let answering = AssertUnwindSafe(answer(app, router, message, peer, started)).catch_unwind();
+    // Each step that can fail has a net of its own; this one is below them all.
+    let (operation, response) = answering.await.unwrap_or_else(|_| {
+        app.metrics.panic();
+        tracing::error!("a request panicked outside of its steps");
+        ("none", unmatched(&Error::panicked("the request"), ""))
+    });
+    let elapsed = (app.clock.now().millis() - started.millis()).max(0);
+    #[allow(clippy::cast_precision_loss)]
+    app.metrics.request(operation, response.status().as_u16(), elapsed as f64 / 1000.0);
+    response
+}
+
+/// The answer and the operation that gave it.
+async fn answer<B>(
+    app: &Arc<App>,
+    router: &Router,
+    message: http::Request<B>,
+    peer: IpAddr,
+    started: Timestamp,
+) -> (&'static str, http::Response<Full<Bytes>>)
+where
+    B: http_body::Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (head, body) = message.into_parts();
     let transaction_id = transaction_id(app, &head.headers, started);
-    let context = |path: &str| ErrorContext {
+    let path = head.uri.path();
+    let context = || ErrorContext {
         transaction_id: transaction_id.clone(),
         path: path.to_owned(),
         user_agent: shortened(head.headers.get(USER_AGENT)),
@@ -112,91 +146,111 @@ where
         started,
         ended: app.clock.now(),
     };
-    let path = head.uri.path();
-    let mut operation = "none";
-    let response = match routed(router, &head.method, path, &head.headers) {
-        Err(e) => unmatched(&e, &transaction_id),
-        Ok((route, params)) => {
-            operation = route.endpoint.operation;
-            let (caller, refused) = match authenticate(app, route, &head.headers).await {
-                Ok(caller) => (caller, None),
-                Err((e, known)) => {
-                    app.metrics.refusal(e.reason_label().unwrap_or("unauthenticated"));
-                    (known, Some(e))
-                }
-            };
-            let ctx = Ctx(Arc::new(Inner {
-                app: app.clone(),
-                endpoint: route.endpoint.clone(),
-                service_display: route.service.display,
-                transaction_id: transaction_id.clone(),
-                now: started,
-                address: peer,
-                agent: shortened(head.headers.get(USER_AGENT)),
-                caller,
-                trail: parking_lot::Mutex::new(Trail::default()),
-            }));
-            let mut outcome = match refused {
-                Some(e) => Err(e),
-                None => handle(&ctx, route, &head, params, body).await,
-            };
-            if outcome.as_ref().is_err_and(|e| e.kind() == Kind::NotFound)
-                && let Err(e) = ctx.decide_nothing().await
-            {
-                outcome = Err(e);
+    if let Err(e) = head::check(&head) {
+        app.metrics.refusal("malformed_head");
+        let mut response = match router.service(path) {
+            Some(service) => {
+                finish(rendered(app, service, &e, &context()), &e, &head.headers, &transaction_id)
             }
-            let outcome = match outcome {
-                Ok(response) => match ctx.finish(response.status, None).await {
-                    Ok(()) => Ok(response),
-                    Err(e) => Err(e),
-                },
-                Err(e) => {
-                    let status = (route.service.render)(&e, &context(path)).status;
-                    match ctx.finish(status, Some(&e)).await {
-                        Ok(()) => Err(e),
-                        Err(unwritable) => Err(unwritable),
-                    }
-                }
-            };
-            match outcome {
-                Ok(response) => finish_ok(response, &head.headers, &transaction_id),
-                Err(e) => {
-                    if let Some(cause) = e.cause_text() {
-                        tracing::error!(transaction = %transaction_id, operation, cause, "request failed");
-                    }
-                    let rendered = (route.service.render)(&e, &context(path));
-                    finish(rendered, &e, &head.headers, &transaction_id)
-                }
+            None => unmatched(&e, &transaction_id),
+        };
+        end_with(&mut response, &head);
+        return ("none", response);
+    }
+    let (route, params) = match routed(router, &head.method, path) {
+        Ok(found) => found,
+        Err(e) => {
+            let mut response = unmatched(&e, &transaction_id);
+            if head::is_last(&head) {
+                end_with(&mut response, &head);
             }
+            return ("none", response);
         }
     };
-    let elapsed = (app.clock.now().millis() - started.millis()).max(0);
-    #[allow(clippy::cast_precision_loss)]
-    app.metrics.request(operation, response.status().as_u16(), elapsed as f64 / 1000.0);
-    response
+    let operation = route.endpoint.operation;
+    let (caller, refused) = match caught(operation, authenticate(app, route, &head.headers)).await {
+        Ok(Ok(caller)) => (caller, None),
+        Ok(Err((e, known))) => {
+            app.metrics.refusal(e.reason_label().unwrap_or("unauthenticated"));
+            (known, Some(e))
+        }
+        Err(e) => (None, Some(e)),
+    };
+    let ctx = Ctx(Arc::new(Inner {
+        app: app.clone(),
+        endpoint: route.endpoint.clone(),
+        service_display: route.service.display,
+        transaction_id: transaction_id.clone(),
+        now: started,
+        address: peer,
+        agent: shortened(head.headers.get(USER_AGENT)),
+        caller,
+        trail: parking_lot::Mutex::new(Trail::default()),
+    }));
+    let mut outcome = match refused {
+        Some(e) => Err(e),
+        None => caught(operation, handle(&ctx, route, &head, params, body)).await.flatten(),
+    };
+    if outcome.as_ref().is_err_and(|e| e.kind() == Kind::NotFound)
+        && let Err(e) = caught(operation, ctx.decide_nothing()).await.flatten()
+    {
+        outcome = Err(e);
+    }
+    let status = match &outcome {
+        Ok(response) => response.status,
+        Err(e) => rendered(app, &route.service, e, &context()).status,
+    };
+    if let Err(unwritable) = caught(operation, ctx.finish(status, outcome.as_ref().err())).await.flatten() {
+        outcome = Err(unwritable);
+    }
+    let mut response = match outcome {
+        Ok(response) => finish_ok(response, &head.headers, &transaction_id),
+        Err(e) => {
+            if let Some(cause) = e.cause_text() {
+                tracing::error!(transaction = %transaction_id, operation, cause, "request failed");
+            }
+            if e.is_panic() {
+                app.metrics.panic();
+                if !caught(operation, ctx.panicked()).await.flatten().is_ok() {
+                    tracing::error!(transaction = %transaction_id, operation, "the panic could not be recorded");
+                }
+            }
+            finish(rendered(app, &route.service, &e, &context()), &e, &head.headers, &transaction_id)
+        }
+    };
+    if head::is_last(&head) {
+        end_with(&mut response, &head);
+    }
+    (operation, response)
 }
 
-fn routed<'r>(
-    router: &'r Router,
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-) -> Result<(&'r Route, Vec<(String, String)>)> {
-    for single in [AUTHORIZATION, HOST, CONTENT_LENGTH] {
-        if headers.get_all(&single).iter().nth(1).is_some() {
-            return Err(Error::invalid(
-                single.as_str().to_owned(),
-                format!("The header '{single}' is given more than once."),
-            ));
-        }
+/// The result of one step of a request, or that it panicked. The text of a panic may hold anything, so it is not repeated.
+async fn caught<T>(operation: &'static str, step: impl Future<Output = T>) -> Result<T> {
+    AssertUnwindSafe(step).catch_unwind().await.map_err(|_| Error::panicked(operation))
+}
+
+/// The error in the shape of the service, or in ours where its renderer panics.
+fn rendered(app: &App, service: &Service, e: &Error, context: &ErrorContext) -> Response {
+    std::panic::catch_unwind(AssertUnwindSafe(|| (service.render)(e, context))).unwrap_or_else(|_| {
+        app.metrics.panic();
+        tracing::error!(service = service.name, "an error could not be rendered");
+        plain(&Error::panicked(service.name), &context.transaction_id)
+    })
+}
+
+/// Nothing more is read from a connection of HTTP/1. In HTTP/2 other requests do not depend on where this one ends.
+fn end_with(response: &mut http::Response<Full<Bytes>>, head: &http::request::Parts) {
+    if head.version < http::Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+}
+
+fn routed<'r>(router: &'r Router, method: &Method, path: &str) -> Result<(&'r Route, Vec<(String, String)>)> {
     if path.len() > MAX_PATH {
         return Err(Error::new(Kind::TooLarge, "The request target is too long.").with_status(414));
     }
-    // Clients send some collections with a trailing slash; both spellings are the same, without a redirect.
-    let trimmed = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
     let not_found = || Error::new(Kind::NotFound, "The requested resource does not exist.");
-    let matched = router.paths.at(trimmed).map_err(|_| not_found())?;
+    let matched = router.paths.at(trimmed(path)).map_err(|_| not_found())?;
     let mut params = Vec::new();
     for (name, raw) in matched.params.iter() {
         params.push((name.to_owned(), decode_segment(raw).ok_or_else(not_found)?));
@@ -206,6 +260,11 @@ fn routed<'r>(
         .get(method)
         .ok_or_else(|| Error::new(Kind::MethodNotAllowed, "The method is not allowed for this resource."))?;
     Ok((route, params))
+}
+
+/// Clients send some collections with a trailing slash; both spellings are the same, without a redirect.
+fn trimmed(path: &str) -> &str {
+    if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path }
 }
 
 /// Who calls. A refusal names who it was where a token of ours said so: the trail of that account tells it.
@@ -259,20 +318,23 @@ where
         params,
         origin: ctx.app().config.origin(),
     };
-    let running = AssertUnwindSafe(route.endpoint.call(ctx.clone(), request)).catch_unwind();
-    match tokio::time::timeout(HANDLER_LIMIT, running).await {
-        Ok(Ok(result)) => result,
-        // The panic text may hold anything, so it is not repeated.
-        Ok(Err(_)) => Err(Error::internal(format!("handler of {} panicked", route.endpoint.operation))),
-        Err(_) => Err(Error::unavailable("The request took too long.")),
-    }
+    let running = route.endpoint.call(ctx.clone(), request);
+    tokio::time::timeout(HANDLER_LIMIT, running)
+        .await
+        .unwrap_or_else(|_| Err(Error::unavailable("The request took too long.")))
 }
 
 fn unmatched(e: &Error, transaction_id: &str) -> http::Response<Full<Bytes>> {
+    finish(plain(e, transaction_id), e, &HeaderMap::new(), transaction_id)
+}
+
+/// The error shape of what belongs to no service.
+fn plain(e: &Error, transaction_id: &str) -> Response {
     let status = e.status_override().unwrap_or_else(|| e.kind().status());
     let code = match status {
         404 => "not_found",
         405 => "method_not_allowed",
+        500 => "request_not_processed",
         _ => "bad_request",
     };
     let body = json!({
@@ -280,8 +342,7 @@ fn unmatched(e: &Error, transaction_id: &str) -> http::Response<Full<Bytes>> {
         "trace": transaction_id,
         "errors": [{"code": code, "message": e.message()}],
     });
-    let response = Response::json(status, &body).unwrap_or_else(|_| Response::empty(status));
-    finish(response, e, &HeaderMap::new(), transaction_id)
+    Response::json(status, &body).unwrap_or_else(|_| Response::empty(status))
 }
 
 fn finish(

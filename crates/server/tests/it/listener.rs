@@ -5,32 +5,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use avouch_gate::config::Config;
-use avouch_server::run;
+use avouch_server::run::{self, Running};
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 const GET: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: avouch\r\nconnection: close\r\n\r\n";
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame.
-const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+pub const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
 
 /// A server that lives as long as the test's runtime.
-async fn serve(folder: &Path, change: impl FnOnce(&mut Config)) -> anyhow::Result<SocketAddr> {
+pub async fn serve(folder: &Path, change: impl FnOnce(&mut Config)) -> anyhow::Result<SocketAddr> {
+    Ok(start(folder, change).await?.address)
+}
+
+async fn start(folder: &Path, change: impl FnOnce(&mut Config)) -> anyhow::Result<Running> {
     let mut config = Config { listen: "127.0.0.1:0".into(), ..Config::default() };
     change(&mut config);
-    Ok(run::start(config, folder.to_owned(), std::future::pending()).await?.address)
+    run::start(config, folder.to_owned(), std::future::pending()).await
 }
 
 /// All that comes until the other side closes.
-async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
+pub async fn rest(stream: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> {
     let mut all = Vec::new();
     let _ = stream.read_to_end(&mut all).await;
     all
 }
 
-async fn answered(address: SocketAddr) -> bool {
+pub async fn answered(address: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(GET).await.unwrap();
     rest(&mut stream).await.starts_with(b"HTTP/1.1 200")
@@ -102,6 +106,7 @@ async fn one_address_takes_no_more_places_than_it_may() {
 
 /// A certificate and the files of it and its key.
 fn certificate(folder: &Path) -> (CertificateDer<'static>, PathBuf, PathBuf) {
+    std::fs::create_dir_all(folder).unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["avouch.test".to_owned()]).unwrap();
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
@@ -161,12 +166,19 @@ async fn tls_serves_whom_its_certificate_convinces() {
     // Refused before anything is made: a lone or broken setting, and another machine's address in plain text.
     let broken = folder.path().join("broken.pem");
     std::fs::write(&broken, "nothing").unwrap();
-    let wrong: [(&str, &str, &str, &str); 5] = [
-        (&shown(&cert), "", "127.0.0.1:0", "tls_key"),
-        ("", &shown(&key), "127.0.0.1:0", "tls_cert"),
-        (&shown(&broken), &shown(&key), "127.0.0.1:0", "broken.pem"),
-        (&shown(&cert), "/no/such/file", "127.0.0.1:0", "/no/such/file"),
-        ("", "", "0.0.0.0:0", "insecure_http"),
+    let (_, _, foreign) = certificate(&folder.path().join("foreign"));
+    let (cert, key, broken, foreign) = (shown(&cert), shown(&key), shown(&broken), shown(&foreign));
+    let here = "127.0.0.1:0";
+    let wrong: [(&str, &str, &str, [&str; 2]); 9] = [
+        (&cert, "", here, ["tls_key", "tls_cert"]),
+        ("", &key, here, ["tls_cert", "tls_key"]),
+        (&broken, &key, here, ["tls_cert", "broken.pem"]),
+        (&key, &key, here, ["tls_cert", "key.pem"]),
+        ("/no/such/cert", &key, here, ["tls_cert", "/no/such/cert"]),
+        (&cert, "/no/such/file", here, ["tls_key", "/no/such/file"]),
+        (&cert, &broken, here, ["tls_key", "broken.pem"]),
+        (&cert, &foreign, here, ["tls_key", "foreign"]),
+        ("", "", "0.0.0.0:0", ["insecure_http", "tls_cert"]),
     ];
     for (cert, key, listen, named) in wrong {
         let refused = serve(&data, |c| {
@@ -174,11 +186,44 @@ async fn tls_serves_whom_its_certificate_convinces() {
         })
         .await;
         let why = refused.err().map(|e| format!("{e:#}")).unwrap();
-        assert!(why.contains(named), "{why}");
-        assert!(!data.exists(), "{named}");
+        assert!(named.iter().all(|name| why.contains(name)), "{why}");
+        assert!(!data.exists(), "{named:?}");
     }
-    let address = serve(&data, |c| (c.tls_cert, c.tls_key) = (shown(&cert), shown(&key))).await.unwrap();
+    let running = start(&data, |c| (c.tls_cert, c.tls_key) = (cert, key)).await.unwrap();
+    let address = running.address;
 
+    // A login in the one protocol, and a read with its token in the other.
+    let made = running.bootstrap.unwrap();
+    let form = format!(
+        "grant_type=urn%3Aibm%3Aparams%3Aoauth%3Agrant-type%3Aapikey&apikey={}",
+        made.api_key.expose()
+    );
+    let login = format!(
+        "POST /identity/token HTTP/1.1\r\nhost: avouch.test\r\nconnection: close\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    let mut stream = connect(address, own.clone(), b"http/1.1").await.unwrap();
+    stream.write_all(login.as_bytes()).await.unwrap();
+    let answer = String::from_utf8(rest(&mut stream).await).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+    let login: serde_json::Value = serde_json::from_str(body).unwrap();
+    let token = login["access_token"].as_str().unwrap();
+    let stream = connect(address, own.clone(), b"h2").await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let mut client = client.ready().await.unwrap();
+    for (bearer, status) in [(Some(token), 200), (None, 401)] {
+        let uri = format!("https://avouch.test/v1/profiles?account_id={}", made.account);
+        let mut request = http::Request::get(uri);
+        if let Some(token) = bearer {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let (answer, _) = client.send_request(request.body(()).unwrap(), true).unwrap();
+        assert_eq!(answer.await.unwrap().status(), status);
+    }
+    driver.abort();
     let mut stream = connect(address, own.clone(), b"http/1.1").await.unwrap();
     stream.write_all(GET).await.unwrap();
     assert!(rest(&mut stream).await.starts_with(b"HTTP/1.1 200"));

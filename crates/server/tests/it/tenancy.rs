@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::world::World;
 
 /// Which object of the world a path parameter names; `None` for words like `version`.
-fn object(template: &str, parameter: &str) -> Option<&'static str> {
+pub fn object(template: &str, parameter: &str) -> Option<&'static str> {
     Some(match parameter {
         "account_id" => "account",
         "access_group_id" => "group",
@@ -50,7 +50,7 @@ fn object(template: &str, parameter: &str) -> Option<&'static str> {
 }
 
 /// What stands for a parameter that names no object.
-fn word(parameter: &str) -> &'static str {
+pub fn word(parameter: &str) -> &'static str {
     match parameter {
         "version" => "current",
         "kind" | "identity_type" => "serviceid",
