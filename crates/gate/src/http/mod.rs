@@ -211,7 +211,7 @@ where
             }
             if e.is_panic() {
                 app.metrics.panic();
-                if !caught(operation, ctx.panicked()).await.flatten().is_ok() {
+                if caught(operation, ctx.panicked()).await.flatten().is_err() {
                     tracing::error!(transaction = %transaction_id, operation, "the panic could not be recorded");
                 }
             }
