@@ -1,4 +1,6 @@
 //! Settings: one TOML file, every key also an environment variable `AVOUCH_…`; unknown keys are errors.
+//!
+//! The comments on the fields are what `docs/reference/configuration.md` says of them: a test writes that page from here.
 
 use std::path::Path;
 
@@ -8,27 +10,30 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Address to listen on. Another address than loopback needs TLS or `insecure_http`.
+    /// Address and port to listen on; port 0 takes a free one. Another address than loopback needs TLS or
+    /// `insecure_http`. The option `--listen` goes before it.
     pub listen: String,
-    /// Origin under which clients reach the server; base of links and of the token issuer. Empty: from `listen`.
+    /// Origin under which clients reach the server, such as `https://avouch.example.com`: base of links and of the token
+    /// issuer, so it must be the same on all replicas. Empty: `http` or `https` and `listen`.
     pub public_url: String,
-    /// Serve plain HTTP on an address that is not loopback.
+    /// Serve plain HTTP on an address that is not loopback, for example behind a proxy that speaks TLS.
     pub insecure_http: bool,
     /// `sqlite` (in the data folder) or a `postgres://` address.
     pub store: String,
-    /// Region of this deployment.
+    /// Region of this deployment, in CRNs and in policies.
     pub region: String,
     /// First segment after `crn:v1` in CRNs that we mint.
     pub cname: String,
     /// Signature algorithm of access tokens: `RS256` or `ES256`.
     pub token_alg: String,
-    /// Name of this replica, shown in events and error contexts.
+    /// Name of this replica, shown in events and error contexts. Give each replica its own.
     pub node: String,
-    /// File that holds the root keys of the envelope encryption; empty: `keyring` in the data folder.
+    /// File that holds the root keys of the encryption at rest, readable by its owner only; the first start makes it. All
+    /// replicas need the same one. Empty: `keyring` in the data folder.
     pub keyring: String,
     /// Certificate chain (PEM) for TLS; empty: plain HTTP.
     pub tls_cert: String,
-    /// Private key (PEM) for TLS.
+    /// Private key (PEM) for TLS, together with `tls_cert`.
     pub tls_key: String,
     /// Outgoing fetches.
     pub fetch: Fetch,
@@ -41,7 +46,8 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Fetch {
     /// Networks (CIDR) or host names that may be fetched although private or loopback. An entry with a port
-    /// (`10.0.0.0/8:8443`, `host:8443`, `*` = any) admits that port too, beside 443 and 6443.
+    /// (`10.0.0.0/8:8443`, `host:8443`, `host:*` for any) admits that port too, beside 443 and 6443. `avouch dev` without
+    /// this setting allows loopback and private networks.
     pub allow: Vec<String>,
     /// Files with a bearer token for fetches from one origin, and with the certificates that the origin is known by:
     /// `https://host:port=/path/to/token;/path/to/ca.pem`. Without the second file those of the system count, never
@@ -53,7 +59,7 @@ pub struct Fetch {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Connections of one address at a time, 0 for any number; further ones are closed.
+    /// Connections of one address at a time; further ones are closed.
     pub connections_per_address: u32,
     /// Failed exchanges per address and minute before 429.
     pub failed_exchanges_per_minute: u32,

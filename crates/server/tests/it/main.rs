@@ -4,6 +4,7 @@
 mod audience;
 mod canary;
 mod catalogue;
+mod configuration;
 mod explain;
 mod first_start;
 mod floods;
