@@ -4,12 +4,16 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use avouch_server::run::{self, Running};
 use clap::Parser;
 
 use crate::story::{self, Voice};
+
+/// The pod's token lives for an hour, and is renewed like a real one before it ends.
+const RENEWAL: Duration = Duration::from_secs(40 * 60);
 
 /// Starts a throw-away server with something in it.
 #[derive(Debug, Parser)]
@@ -41,12 +45,23 @@ pub fn main(args: Args) -> anyhow::Result<()> {
             run::start(config, data.path().to_owned(), run::interrupted()).await?;
         let made = bootstrap.ok_or_else(|| anyhow::anyhow!("the throw-away folder was not empty"))?;
         let world = story::build(&made, Voice::Quiet).await?;
-        let env = [made.env(), world.env(&made.url, data.path())?].concat();
+        let token_file = data.path().join("sa-token");
+        world.project(&token_file)?;
+        let env = made.env() + &world.env(&made.url, &token_file);
         let file = data.path().join("dev.env");
         write_private(&file, &env).context("cannot write dev.env")?;
         print!("{env}");
         eprint!("{}", next(&file));
-        stopped.await?
+        let renewing = async {
+            loop {
+                tokio::time::sleep(RENEWAL).await;
+                world.project(&token_file)?;
+            }
+        };
+        tokio::select! {
+            ended = stopped => ended?,
+            failed = renewing => failed,
+        }
     })
 }
 

@@ -39,19 +39,24 @@ const PAYLOAD: &str = "postgres://shop:correct-horse@db.internal/orders";
 
 impl World {
     /// Further lines for the environment of `dev`: a pod's token file and what it may read.
-    pub fn env(&self, url: &str, data: &Path) -> anyhow::Result<String> {
-        let file = data.join("sa-token");
-        std::fs::write(&file, self.token(SERVICE_ACCOUNT)?)?;
-        Ok(format!(
+    pub fn env(&self, url: &str, token_file: &Path) -> String {
+        format!(
             "CR_TOKEN_FILENAME={}\nIAM_PROFILE_NAME={}\nIAM_PROFILE_ID={}\nSECRETS_MANAGER_INSTANCE={}\n\
              SECRETS_MANAGER_URL={url}/secrets-manager/{}\nSECRET_ID={}\n",
-            file.display(),
+            token_file.display(),
             self.profile_name,
             self.profile_id,
             self.instance,
             self.instance,
             self.secret_id
-        ))
+        )
+    }
+
+    /// Puts a fresh token of the trusted pod where the kubelet would, in one step.
+    pub fn project(&self, token_file: &Path) -> anyhow::Result<()> {
+        let fresh = token_file.with_extension("new");
+        std::fs::write(&fresh, self.token(SERVICE_ACCOUNT)?)?;
+        Ok(std::fs::rename(fresh, token_file)?)
     }
 
     /// What an API server of the cluster would project into a pod.

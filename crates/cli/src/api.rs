@@ -379,7 +379,15 @@ impl Api {
         if error.is_timeout() {
             return failed(format!("{address} did not answer within {} s.", self.reach.timeout.as_secs()));
         }
-        failed(format!("Cannot reach {address}: {}.", chain(error)))
+        let cause = chain(error);
+        // What a server that speaks plain HTTP looks like to TLS.
+        if address.starts_with("https:") && cause.contains("InvalidContentType") {
+            let plain = address.replacen("https:", "http:", 1);
+            return failed(format!(
+                "Cannot reach {address}: nobody speaks TLS there. If the server is without TLS, write {plain}."
+            ));
+        }
+        failed(format!("Cannot reach {address}: {cause}."))
     }
 }
 

@@ -158,6 +158,13 @@ fn answer(error: &clap::Error, line: &[OsString]) -> Answer {
     }
 }
 
+/// What the binary does before a line comes here: names for completion and for those who mistype them.
+pub const SERVER: &[(&str, &str)] = &[
+    ("server", "Start the server"),
+    ("dev", "Start a throw-away server with a ready-made world"),
+    ("demo", "Play the main job on a throw-away store"),
+];
+
 fn unknown_command(error: &clap::Error, line: &[OsString]) -> String {
     let word = match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(word)) => word.clone(),
@@ -169,7 +176,9 @@ fn unknown_command(error: &clap::Error, line: &[OsString]) -> String {
         text.push_str("This command family is not part of this version.\n");
         return text;
     }
-    let near = nearest(&word, level.get_subcommands().filter(|c| !c.is_hide_set()).map(Command::get_name));
+    let names = level.get_subcommands().filter(|c| !c.is_hide_set()).map(Command::get_name);
+    let more = SERVER.iter().map(|(name, _)| *name).filter(|_| path == "avouch");
+    let near = nearest(&word, names.chain(more));
     if !near.is_empty() {
         text.push_str("Did you mean:\n");
         for name in near {

@@ -2,6 +2,7 @@
 
 use clap_complete::Shell;
 
+use crate::args::SERVER;
 use crate::failure::Result;
 use crate::output::print;
 
@@ -16,6 +17,8 @@ pub struct Args {
 /// Prints the script.
 pub fn run(args: &Args) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut crate::args::command(), "avouch", &mut script);
+    let server = SERVER.iter().map(|(name, about)| clap::Command::new(*name).about(*about));
+    let mut tree = crate::args::command().subcommands(server);
+    clap_complete::generate(args.shell, &mut tree, "avouch", &mut script);
     print(&String::from_utf8_lossy(&script))
 }

@@ -21,6 +21,9 @@ pub enum Failure {
     Cancelled,
 }
 
+/// Code of the token endpoint for a profile whose links and rules do not admit the caller.
+const NOT_ELIGIBLE: &str = "BXNIM0398E";
+
 /// An error that a service answered with.
 #[derive(Debug, Default, Clone)]
 pub struct ApiError {
@@ -65,7 +68,7 @@ impl ApiError {
         Self {
             status,
             code: pick(&[&first["message_code"], &first["code"], &body["errorCode"], &body["error_code"]]),
-            details: pick(&[&first["details"], &body["errorDetails"], &body["details"]]),
+            details: pick(&[&first["details"], &first["more_info"], &body["errorDetails"], &body["details"]]),
             message,
             transaction,
         }
@@ -83,8 +86,20 @@ impl ApiError {
         let _ = write!(out, "HTTP status: {}", self.status);
         if !self.transaction.is_empty() {
             let _ = write!(out, ", transaction ID: {}", self.transaction);
+            if self.decided() {
+                let _ = write!(
+                    out,
+                    "\nWhoever may read the policies sees why: avouch iam why {}",
+                    self.transaction
+                );
+            }
         }
         out
+    }
+
+    /// True when rules or policies were asked and said no: that can be explained.
+    fn decided(&self) -> bool {
+        self.status == 403 || self.code == NOT_ELIGIBLE
     }
 }
 
@@ -144,6 +159,15 @@ mod tests {
         let token = json!({"errorCode": "BXNIM0398E", "errorMessage": "Not eligible.", "context": {"requestId": "r"}});
         let e = ApiError::read(400, "", &token);
         assert_eq!((e.message.as_str(), e.transaction.as_str()), ("Not eligible.", "r"));
+        assert!(
+            Failure::Api(Box::new(e))
+                .text()
+                .ends_with("transaction ID: r\nWhoever may read the policies sees why: avouch iam why r")
+        );
+        let secrets =
+            json!({"errors": [{"code": "c", "message": "m", "more_info": "The property at fault is 'x'."}]});
+        let text = Failure::Api(Box::new(ApiError::read(400, "t", &secrets))).text();
+        assert_eq!(text, "m\nThe property at fault is 'x'.\nCode: c, HTTP status: 400, transaction ID: t");
         let controller =
             json!({"message": "gone", "error_code": "RC-Gone", "details": "", "transaction_id": "x"});
         assert_eq!(ApiError::read(410, "h", &controller).code, "RC-Gone");

@@ -175,6 +175,7 @@ pub fn cell(value: &Value, path: &str) -> String {
 pub fn show(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
+        Value::Object(fields) if fields.is_empty() => String::new(),
         Value::String(s) => s.clone(),
         Value::Array(items) if items.iter().all(|i| !i.is_object() && !i.is_array()) => {
             items.iter().map(show).collect::<Vec<_>>().join(", ")
@@ -232,12 +233,14 @@ mod tests {
 
     #[test]
     fn cells_follow_dotted_paths() {
-        let v = json!({"link": {"crn": "c"}, "n": 3, "labels": ["a", "b"], "o": [{"x": 1}], "b": true});
+        let v =
+            json!({"link": {"crn": "c"}, "n": 3, "labels": ["a", "b"], "o": [{"x": 1}], "b": true, "e": {}});
         assert_eq!(cell(&v, "link.crn"), "c");
         assert_eq!(cell(&v, "n"), "3");
         assert_eq!(cell(&v, "labels"), "a, b");
         assert_eq!(cell(&v, "o.0.x"), "1");
         assert_eq!(cell(&v, "missing.deep"), "");
         assert_eq!(cell(&v, "b"), "true");
+        assert_eq!(cell(&v, "e"), "");
     }
 }

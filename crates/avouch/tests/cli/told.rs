@@ -153,3 +153,26 @@ fn versions_and_usage_lines_name_the_program_that_was_called() {
         assert!(help.contains(&format!("Usage: avouch {name}")) && help.contains(option), "{help}");
     }
 }
+
+#[test]
+fn the_script_of_completion_is_accepted_by_bash_and_offers_commands() {
+    let world = World::start();
+    let user = world.user("new");
+    let script = user.run("completion bash").ok().out;
+    let offered = r#"
+COMP_WORDS=(avouch secrets-manager secret); COMP_CWORD=2
+_avouch avouch secret secrets-manager
+printf '%s\n' "${COMPREPLY[@]}""#;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("completion.sh");
+    std::fs::write(&file, format!("{script}{offered}")).unwrap();
+    let run = std::process::Command::new("bash").arg(&file).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success() && err.is_empty(), "{err}");
+    for name in ["secret", "secret-create", "secret-groups"] {
+        assert!(out.lines().any(|line| line == name), "{name}: {out}");
+    }
+    for name in ["server", "dev", "demo", "iam"] {
+        assert!(script.contains(name));
+    }
+}

@@ -13,9 +13,12 @@ use crate::session::Session;
 
 /// Arguments of `iam why`.
 #[derive(Debug, ClapArgs)]
-#[command(group(clap::ArgGroup::new("question").required(true).args(["transaction", "profile", "iam_id"])))]
+#[command(group(clap::ArgGroup::new("question").required(true).args(["id", "transaction", "profile", "iam_id"])))]
 pub struct Args {
     /// Transaction id of an answer
+    #[arg(value_name = "TRANSACTION_ID")]
+    id: Option<String>,
+    /// The same
     #[arg(long, value_name = "ID")]
     transaction: Option<String>,
     /// Would this trusted profile be given to the compute resource with --cr-token?
@@ -34,7 +37,7 @@ pub struct Args {
     #[arg(long, value_name = "CRN", requires = "iam_id")]
     resource: Option<String>,
     /// Clock for expiry and time conditions (RFC 3339)
-    #[arg(long, value_name = "TIME", conflicts_with = "transaction")]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["id", "transaction"])]
     at: Option<String>,
 }
 
@@ -42,7 +45,7 @@ pub struct Args {
 pub async fn run(s: &mut Session, args: Args) -> Result<()> {
     let api = s.api().await?;
     s.out.progress("Explaining");
-    let (kind, mut question) = match (args.transaction, args.profile, args.iam_id) {
+    let (kind, mut question) = match (args.id.or(args.transaction), args.profile, args.iam_id) {
         (Some(id), _, _) => ("transaction_id", json!(id)),
         (_, Some(profile), _) => {
             let found = profiles::find(&api, &profile, Several::unless(s.force)).await?;
@@ -54,7 +57,7 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
         }
         _ => {
             return Err(usage(
-                "Give --transaction, --profile with --cr-token, or --iam-id with --action and --resource.",
+                "Give a transaction id, --profile with --cr-token, or --iam-id with --action and --resource.",
             ));
         }
     };
@@ -79,10 +82,12 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
         ("Different now", now_differs),
     ];
     let mut text = details(&rows);
-    text.push('\n');
-    text.push_str(&tree(&answer["tree"]));
+    text.push_str(&format!("\n{LEGEND}\n{}", tree(&answer["tree"])));
     print(&text)
 }
+
+/// How a tree of reasons is read.
+pub const LEGEND: &str = "Reasons (+ held, - did not hold; what stands below a line decided it):";
 
 /// A tree of reasons, a line each: `+` held, `-` did not hold.
 pub fn tree(root: &Value) -> String {
