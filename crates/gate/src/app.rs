@@ -21,6 +21,7 @@ use crate::links::{
 use crate::metrics::Metrics;
 use crate::permits::PermitCounts;
 use crate::rate::FailureLimiter;
+use crate::room::Room;
 
 /// The seams, filled by `server`.
 pub struct Links {
@@ -68,6 +69,8 @@ pub struct App {
     pub failures: FailureLimiter,
     /// Counters.
     pub metrics: Metrics,
+    /// Room on the disk of the store.
+    pub room: Room,
     /// Permits by policy that are not written down yet.
     pub permits: PermitCounts,
     states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
@@ -109,6 +112,7 @@ impl App {
             failures: FailureLimiter::new(parts.config.limits.failed_exchanges_per_minute),
             metrics: Metrics::new(),
             permits: PermitCounts::default(),
+            room: Room::new(parts.store.folder()),
             config: parts.config,
             store: parts.store,
             clock: parts.clock,

@@ -3,8 +3,11 @@
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::room::Level;
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -17,6 +20,7 @@ pub struct Metrics {
     tokens: Family<Labels, Counter>,
     refusals: Family<Labels, Counter>,
     panics: Counter,
+    room: Gauge,
 }
 
 impl Default for Metrics {
@@ -39,7 +43,13 @@ impl Metrics {
         registry.register("refusals", "Refusals by reason", refusals.clone());
         let panics = Counter::default();
         registry.register("panics", "Panics of requests and background jobs", panics.clone());
-        Self { panics, registry, requests, seconds, tokens, refusals }
+        let room = Gauge::default();
+        registry.register(
+            "disk_level",
+            "Room on the disk: 0 enough, 1 low, 2 the reserve is in use",
+            room.clone(),
+        );
+        Self { room, panics, registry, requests, seconds, tokens, refusals }
     }
 
     /// A request was answered.
@@ -58,6 +68,11 @@ impl Metrics {
     /// Something was refused for a reason of a fixed set.
     pub fn refusal(&self, reason: &'static str) {
         self.refusals.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    /// The room on the disk of the store.
+    pub fn room(&self, level: Level) {
+        self.room.set(level as i64);
     }
 
     /// Something panicked.

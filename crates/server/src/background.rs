@@ -17,7 +17,8 @@ const COUNTS_EVERY: Duration = Duration::from_secs(1);
 type Job = (&'static str, Duration, for<'a> fn(&'a Arc<App>) -> BoxFuture<'a, Result<()>>);
 
 /// Every job, how often it looks for work, and what it does.
-const JOBS: [Job; 8] = [
+const JOBS: [Job; 9] = [
+    ("disk", COUNTS_EVERY, |app| avouch_gate::room::tick(app).boxed()),
     ("signing keys", EVERY, |app| avouch_iam::signing_keys::tick(app).boxed()),
     ("tokens", EVERY, |app| avouch_iam::token::tick(app).boxed()),
     ("cluster keys", EVERY, |app| avouch_kubernetes::tick(app).boxed()),

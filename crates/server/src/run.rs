@@ -2,9 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
+use avouch_gate::audit::OPERATOR_ACCOUNT;
 use avouch_gate::config::Config;
+use avouch_gate::ctx::background_event;
+use avouch_gate::{App, Details, Error, Permit, Target};
+use avouch_policy::access::ResourceAttrs;
+use avouch_wire::ids::AccountId;
 use tokio::task::JoinHandle;
 
 use crate::{Assembled, Bootstrap, Options, assemble, background, bootstrap, listen};
@@ -73,6 +79,27 @@ pub async fn interrupted() {
     }
 }
 
+/// Tells the operator's trail that this replica starts: between two of these, what is missing was not recorded.
+async fn started(app: &Arc<App>) -> anyhow::Result<()> {
+    let told = || {
+        let account = AccountId::parse(OPERATOR_ACCOUNT).map_err(Error::internal)?;
+        let attrs = ResourceAttrs::service(&account, "avouch");
+        let target = Target::global("avouch", &account, attrs, "")
+            .named(app.config.node.clone())
+            .of_type("avouch/server");
+        let permit = Permit::system("start", "avouch.server.start", target);
+        let mut details = Details::default();
+        details.response("version", env!("CARGO_PKG_VERSION")).response("node", app.config.node.clone());
+        Ok::<_, Error>(background_event(app, app.clock.now(), "Avouch", &permit, details))
+    };
+    let told = told().map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    // A server that cannot write answers what needs no event, and says that it is not ready.
+    if app.audit.soon(told).await.is_err() {
+        tracing::error!("the start could not be recorded");
+    }
+    Ok(())
+}
+
 /// Binds, opens the store, makes the first account where there is none, and serves until `stop` resolves.
 ///
 /// # Errors
@@ -95,6 +122,7 @@ pub async fn start(
     let server = assemble::assemble(options, store, keyring).await?;
     let made =
         bootstrap::ensure(&server.app, Some(&folder)).await.context("the first account could not be made")?;
+    started(&server.app).await?;
     background::start(&server.app);
     let address = bound.address;
     let serving = listen::serve(bound, server.clone(), stop);

@@ -1,5 +1,6 @@
 //! Health and metrics.
 
+use avouch_gate::room::Level;
 use avouch_gate::{Ctx, Endpoint, Error, ErrorContext, Request, Response, Result, Service};
 use serde_json::json;
 
@@ -23,9 +24,14 @@ async fn health(_ctx: Ctx, _request: Request) -> Result<Response> {
 
 /// Ready: the store answers and events can be written.
 async fn ready(ctx: Ctx, _request: Request) -> Result<Response> {
+    avouch_gate::room::tick(ctx.app()).await?;
     ctx.app().store.health().await?;
+    let level = ctx.app().room.level();
+    if level == Level::Reserve {
+        return Err(Error::unavailable("The disk of the store is full."));
+    }
     ctx.app().audit.settled().await?;
-    Response::json(200, &json!({"status": "ready"}))
+    Response::json(200, &json!({"status": "ready", "disk": level.as_str()}))
 }
 
 async fn metrics(ctx: Ctx, _request: Request) -> Result<Response> {

@@ -197,6 +197,19 @@ impl Store {
         }
     }
 
+    /// The folder of the embedded store; `None` on PostgreSQL.
+    pub fn folder(&self) -> Option<PathBuf> {
+        match &*self.inner {
+            Inner::Sqlite(engine) => Some(engine.folder().to_owned()),
+            Inner::Postgres(_) => None,
+        }
+    }
+
+    /// Whether the last write found no space on the disk of the embedded store.
+    pub fn was_full(&self) -> bool {
+        matches!(&*self.inner, Inner::Sqlite(engine) if engine.was_full())
+    }
+
     /// A read and an empty write, to say whether the store can be used. After the disk was full it tries a small real
     /// write, so it says when that is over.
     ///
@@ -204,7 +217,7 @@ impl Store {
     /// Those of the engine.
     pub async fn health(&self) -> Result<()> {
         self.read(|tx| tx.query("select 1", &[]).map(drop)).await?;
-        if matches!(&*self.inner, Inner::Sqlite(engine) if engine.was_full()) {
+        if self.was_full() {
             // More than an ordinary change needs: one that slips into the log's last pages says nothing of the next.
             self.write(|tx| tx.set_system_value(PROBE, &[0; 64 << 10])).await?;
             return self.write(|tx| tx.set_system_value(PROBE, b"1")).await;

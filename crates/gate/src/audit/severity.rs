@@ -43,6 +43,7 @@ const CRITICAL: &[&str] = &[
     "iam-am.role.create",
     "iam-am.role.update",
     "iam-groups.member.add",
+    "avouch.disk.update",
 ];
 
 /// The severity of `action` with this outcome. `locked`: the object was locked.

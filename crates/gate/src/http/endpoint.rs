@@ -55,6 +55,8 @@ pub struct Endpoint {
     pub effect: Effect,
     /// Largest body in bytes.
     pub body_limit: usize,
+    /// Lowers a risk, so it is done even when the disk is full. By default what deletes.
+    pub protective: bool,
     handler: Handler,
 }
 
@@ -76,6 +78,7 @@ impl Endpoint {
     {
         let effect =
             if method == Method::GET || method == Method::HEAD { Effect::Read } else { Effect::Write };
+        let protective = method == Method::DELETE;
         Self {
             method,
             path,
@@ -86,6 +89,7 @@ impl Endpoint {
             auth: Auth::Bearer,
             effect,
             body_limit: BODY_LIMIT,
+            protective,
             handler: Arc::new(move |ctx, request| Box::pin(handler(ctx, request))),
         }
     }
@@ -169,6 +173,18 @@ impl Endpoint {
     pub fn body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = bytes;
         self
+    }
+
+    /// Says whether it lowers a risk.
+    #[must_use]
+    pub fn protective(mut self, protective: bool) -> Self {
+        self.protective = protective;
+        self
+    }
+
+    /// Whether it is done with the last of the disk: what lowers a risk, and what needs no event.
+    pub(crate) fn done_in_reserve(&self) -> bool {
+        self.protective || (self.auth == Auth::Anonymous && self.effect == Effect::Read)
     }
 
     pub(crate) fn call(&self, ctx: Ctx, request: Request) -> Answer {

@@ -28,6 +28,7 @@ use crate::app::App;
 use crate::authn::Caller;
 use crate::ctx::{Ctx, Inner, Trail};
 use crate::error::{Error, Kind, Result};
+use crate::room::Level;
 
 /// Longest request target, bytes.
 const MAX_PATH: usize = 8 * 1024;
@@ -168,7 +169,13 @@ where
         }
     };
     let operation = route.endpoint.operation;
-    let (caller, refused) = match caught(operation, authenticate(app, route, &head.headers)).await {
+    let admitted = async {
+        if app.room.level() == Level::Reserve && !route.endpoint.done_in_reserve() {
+            return Err((no_room(), None));
+        }
+        authenticate(app, route, &head.headers).await
+    };
+    let (caller, refused) = match caught(operation, admitted).await {
         Ok(Ok(caller)) => (caller, None),
         Ok(Err((e, known))) => {
             app.metrics.refusal(e.reason_label().unwrap_or("unauthenticated"));
@@ -322,6 +329,13 @@ where
     tokio::time::timeout(HANDLER_LIMIT, running)
         .await
         .unwrap_or_else(|_| Err(Error::unavailable("The request took too long.")))
+}
+
+fn no_room() -> Error {
+    Error::unavailable("The disk is full: only what revokes, deletes or locks is done until there is room.")
+        .code("AUDIT_UNAVAILABLE")
+        .reason("no_room")
+        .retry_after(30)
 }
 
 fn unmatched(e: &Error, transaction_id: &str) -> http::Response<Full<Bytes>> {

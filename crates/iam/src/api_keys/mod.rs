@@ -300,15 +300,19 @@ pub fn endpoints() -> Vec<Endpoint> {
             .actions(&["iam-identity.apikey.delete"])
             .events(TARGET, &["iam-identity.user-apikey.delete", "iam-identity.serviceid-apikey.delete"]),
         Endpoint::post("/v1/apikeys/{id}/lock", "lock_api_key", http::lock)
+            .protective(true)
             .actions(UPDATE)
             .events(TARGET, UPDATED),
         Endpoint::delete("/v1/apikeys/{id}/lock", "unlock_api_key", http::unlock)
+            .protective(false)
             .actions(UPDATE)
             .events(TARGET, UPDATED),
         Endpoint::post("/v1/apikeys/{id}/disable", "disable_api_key", http::disable)
+            .protective(true)
             .actions(UPDATE)
             .events(TARGET, UPDATED),
         Endpoint::delete("/v1/apikeys/{id}/disable", "enable_api_key", http::enable)
+            .protective(false)
             .actions(UPDATE)
             .events(TARGET, UPDATED),
     ]

@@ -20,6 +20,7 @@ const LIST: &str = "iam-identity.profile.get_session";
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::post("/avouch/v1/revocations", "create_revocation", create)
+            .protective(true)
             .actions(&[OF_PROFILE, OF_SERVICE_ID, OF_OTHERS])
             .events("iam-identity/session", &["iam-identity.session.revoke"]),
         Endpoint::get("/avouch/v1/sessions", "list_sessions", list).actions(&[LIST]),

@@ -129,9 +129,11 @@ pub fn endpoints() -> Vec<Endpoint> {
                 &["iam-identity.account-serviceid.delete", "iam-identity.serviceid-apikey.delete"],
             ),
         Endpoint::post("/v1/serviceids/{id}/lock", "lock_service_id", http::lock)
+            .protective(true)
             .actions(UPDATE)
             .events(TARGET, &["iam-identity.account-serviceid.update"]),
         Endpoint::delete("/v1/serviceids/{id}/lock", "unlock_service_id", http::unlock)
+            .protective(false)
             .actions(UPDATE)
             .events(TARGET, &["iam-identity.account-serviceid.update"]),
     ]

@@ -313,6 +313,7 @@ pub fn cluster_endpoints() -> Vec<Endpoint> {
         Endpoint::post("/avouch/v1/clusters/{id}/keys/{kid}/revoke", "revoke_cluster_key", |c, r| {
             http::revoke(c, r, K)
         })
+        .protective(true)
         .actions(UPDATE)
         .events(TYPE, &["iam-identity.cluster-key.revoke"]),
         Endpoint::post("/avouch/v1/clusters/{id}/diagnose", "diagnose_cluster", |c, r| {
@@ -352,6 +353,7 @@ pub fn issuer_endpoints() -> Vec<Endpoint> {
         Endpoint::post("/avouch/v1/issuers/{id}/keys/{kid}/revoke", "revoke_issuer_key", |c, r| {
             http::revoke(c, r, K)
         })
+        .protective(true)
         .actions(UPDATE)
         .events(TYPE, &["iam-identity.issuer-key.revoke"]),
         Endpoint::post("/avouch/v1/issuers/{id}/diagnose", "diagnose_issuer", |c, r| http::diagnose(c, r, K))

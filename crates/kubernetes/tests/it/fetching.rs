@@ -128,7 +128,9 @@ async fn a_flood_of_a_hundred_thousand_invented_key_ids_is_two_fetches() {
     // Nobody comes to look at the signature, so one will do for all.
     let signed = forger.token("team-a", "reader", "p", f.t.now().secs());
     let (_, rest) = signed.split_once('.').unwrap();
-    for n in 0..100_000u32 {
+    let on_sqlite = avouch_store::testing::engine() == avouch_store::Engine::Sqlite;
+    // Each asks the store for a revision, which on PostgreSQL takes a round trip.
+    for n in 0..if on_sqlite { 100_000u32 } else { 5_000 } {
         let header = base64url::encode(json!({"alg": "ES256", "kid": format!("k{n}")}).to_string());
         let token = format!("{header}.{rest}");
         // From as many addresses as it takes not to be refused for that.

@@ -242,9 +242,11 @@ pub fn endpoints() -> Vec<Endpoint> {
             .actions(&["resource-controller.instance.delete"])
             .events(TARGET, &["<service>.instance.delete", "<service>.instance.schedule_reclaim"]),
         Endpoint::post("/v2/resource_instances/{id}/lock", "lock_resource_instance", http::lock)
+            .protective(true)
             .actions(UPDATE)
             .events(TARGET, &["<service>.instance.update"]),
         Endpoint::delete("/v2/resource_instances/{id}/lock", "unlock_resource_instance", http::unlock)
+            .protective(false)
             .actions(UPDATE)
             .events(TARGET, &["<service>.instance.update"]),
         Endpoint::delete(

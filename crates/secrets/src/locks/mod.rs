@@ -84,9 +84,11 @@ pub fn endpoints() -> Vec<Endpoint> {
             .actions(&["secrets-manager.secret-locks.list"])
             .events(TARGET, &["secrets-manager.secret-locks.list"]),
         Endpoint::post(at!("/secrets/{id}/locks_bulk"), "create_secret_locks_bulk", http::create)
+            .protective(true)
             .actions(&["secrets-manager.secret-locks.create"])
             .events(TARGET, &["secrets-manager.secret-locks.create"]),
         Endpoint::delete(at!("/secrets/{id}/locks_bulk"), "delete_secret_locks_bulk", http::delete)
+            .protective(false)
             .actions(&["secrets-manager.secret-locks.delete"])
             .events(TARGET, &["secrets-manager.secret-locks.delete"]),
         Endpoint::get(
@@ -101,6 +103,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "create_secret_version_locks_bulk",
             http::create_version,
         )
+        .protective(true)
         .actions(&["secrets-manager.secret-version-locks.create"])
         .events(TARGET, &["secrets-manager.secret-version-locks.create"]),
         Endpoint::delete(
@@ -108,6 +111,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "delete_secret_version_locks_bulk",
             http::delete_version,
         )
+        .protective(false)
         .actions(&["secrets-manager.secret-version-locks.delete"])
         .events(TARGET, &["secrets-manager.secret-version-locks.delete"]),
     ]

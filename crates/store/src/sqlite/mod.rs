@@ -31,6 +31,7 @@ pub(crate) struct Sqlite {
     shared: Arc<Shared>,
     readers: Threads,
     writer: Threads,
+    folder: PathBuf,
 }
 
 /// What the writer tells everybody.
@@ -59,6 +60,7 @@ impl Sqlite {
             shared: shared.clone(),
             readers: Threads::default(),
             writer: Threads::default(),
+            folder: dir.to_owned(),
         };
         let (writer, queue) = (Writer::new(conn, file.clone(), shared, lock)?, engine.writes.clone());
         engine.writer.start("store-writer".into(), move || writer.run(&queue))?;
@@ -83,6 +85,10 @@ impl Sqlite {
 
     pub(crate) fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(crate) fn was_full(&self) -> bool {
