@@ -68,7 +68,12 @@ impl ApiError {
         Self {
             status,
             code: pick(&[&first["message_code"], &first["code"], &body["errorCode"], &body["error_code"]]),
-            details: pick(&[&first["details"], &first["more_info"], &body["errorDetails"], &body["details"]]),
+            details: pick(&[
+                &first["details"],
+                &more_than(&message, &first["more_info"]),
+                &body["errorDetails"],
+                &body["details"],
+            ]),
             message,
             transaction,
         }
@@ -130,6 +135,14 @@ impl Failure {
     }
 }
 
+/// What `more_info` tells beyond the message: no link to documentation, and no name that stands there already.
+fn more_than(message: &str, more: &Value) -> Value {
+    let news = |text: &&str| {
+        !text.starts_with("http") && text.split('\'').nth(1).is_none_or(|name| !message.contains(name))
+    };
+    more.as_str().filter(news).into()
+}
+
 /// Exit 1 with this text.
 pub fn failed(text: impl Into<String>) -> Failure {
     Failure::Failed(text.into())
@@ -168,6 +181,13 @@ mod tests {
             json!({"errors": [{"code": "c", "message": "m", "more_info": "The property at fault is 'x'."}]});
         let text = Failure::Api(Box::new(ApiError::read(400, "t", &secrets))).text();
         assert_eq!(text, "m\nThe property at fault is 'x'.\nCode: c, HTTP status: 400, transaction ID: t");
+        for (message, more) in [
+            ("m", "https://cloud.ibm.com/apidocs"),
+            ("The property 'x' is missing.", "The property at fault is 'x'."),
+        ] {
+            let e = json!({"errors": [{"message": message, "more_info": more}]});
+            assert_eq!(ApiError::read(400, "t", &e).details, "", "{more}");
+        }
         let controller =
             json!({"message": "gone", "error_code": "RC-Gone", "details": "", "transaction_id": "x"});
         assert_eq!(ApiError::read(410, "h", &controller).code, "RC-Gone");
