@@ -101,8 +101,10 @@ fn node(node: &Value, depth: usize, out: &mut String) {
         return;
     }
     let mark = if node["result"] == true { '+' } else { '-' };
-    let mut line = format!("{}{mark} {}", "  ".repeat(depth), cell(node, "kind"));
-    let names: Vec<String> = ["name", "id"].iter().map(|k| cell(node, k)).filter(|v| !v.is_empty()).collect();
+    let kind = cell(node, "kind");
+    let mut line = format!("{}{mark} {kind}", "  ".repeat(depth));
+    let told = |v: &String| !v.is_empty() && *v != kind;
+    let names: Vec<String> = ["name", "id"].iter().map(|k| cell(node, k)).filter(told).collect();
     match names.as_slice() {
         [name, id] => line.push_str(&format!(" '{name}' ({id})")),
         [one] => line.push_str(&format!(" '{one}'")),
@@ -141,6 +143,7 @@ mod tests {
             {"kind": "link", "id": "Link-1", "result": false, "children": [
                 {"kind": "condition", "claim": "namespace", "operator": "EQUALS", "wanted": "shop", "found": "other",
                     "result": false}]},
+            {"kind": "signature", "name": "signature", "result": true},
             {"kind": "rule", "name": "all", "result": false, "children": [
                 {"kind": "condition", "claim": "pod", "operator": "CONTAINS", "wanted": "x", "result": false,
                     "detail": "the claim is missing"}]}]});
@@ -148,6 +151,7 @@ mod tests {
         - profile 'shop' (Profile-1)
           - link 'Link-1'
             - condition: namespace EQUALS shop, found other
+          + signature
           - rule 'all'
             - condition: pod CONTAINS x, found nothing: the claim is missing
         ");
