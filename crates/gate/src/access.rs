@@ -17,8 +17,10 @@ use crate::app::App;
 use crate::error::{Error, Result};
 use crate::links::{AccessChange, ExternalAccess, ExternalState, IdentityState, InstanceInfo};
 
-/// Above this many changed objects the whole account is read anew.
+/// After this many changes the whole account is read anew, so nobody asks what they were.
 const INCREMENTAL: i64 = 10_000;
+/// Changes that are forgotten in one transaction.
+const FORGOTTEN: i64 = 1_000;
 /// Kinds of changes that the decision depends on.
 const ACCESS_KINDS: &[&str] = &["policy", "member", "role", "group-settings", "access-settings"];
 
@@ -156,6 +158,15 @@ impl App {
     }
 }
 
+/// Forgets changes of accounts that every replica either knows or will not ask about one by one.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget_changes(app: &App) -> Result<()> {
+    while app.store.write(|tx| Ok::<_, Error>(tx.forget_changes(INCREMENTAL, FORGOTTEN)?)).await? {}
+    Ok(())
+}
+
 struct Loaded {
     rev: i64,
     content: Content,
@@ -168,28 +179,25 @@ enum Content {
 
 fn load(app: &App, tx: &mut Tx<'_>, account: &AccountId, have: i64) -> Result<Loaded> {
     let rev = tx.revision(account.as_str())?;
-    if have >= 0 {
-        let changed = tx.changes_since(account.as_str(), have, INCREMENTAL)?;
-        if i64::try_from(changed.len()).unwrap_or(i64::MAX) < INCREMENTAL {
-            let mut objects = Vec::new();
-            let mut identities = Vec::new();
-            let mut instances = Vec::new();
-            for change in changed {
-                match change.kind.as_str() {
-                    "identity" => identities.push(change.object),
-                    "instance" => instances.push(change.object),
-                    kind if ACCESS_KINDS.contains(&kind) => objects.push((change.kind, change.object)),
-                    _ => {}
-                }
+    if have >= 0 && rev - have < INCREMENTAL {
+        let mut objects = Vec::new();
+        let mut identities = Vec::new();
+        let mut instances = Vec::new();
+        for change in tx.changes_since(account.as_str(), have)? {
+            match change.kind.as_str() {
+                "identity" => identities.push(change.object),
+                "instance" => instances.push(change.object),
+                kind if ACCESS_KINDS.contains(&kind) => objects.push((change.kind, change.object)),
+                _ => {}
             }
-            objects.sort();
-            objects.dedup();
-            let mut changes = Vec::new();
-            if !objects.is_empty() {
-                app.links.access.load(tx, account, Some(&objects), &mut |change| changes.push(change))?;
-            }
-            return Ok(Loaded { rev, content: Content::Changed { changes, identities, instances } });
         }
+        objects.sort();
+        objects.dedup();
+        let mut changes = Vec::new();
+        if !objects.is_empty() {
+            app.links.access.load(tx, account, Some(&objects), &mut |change| changes.push(change))?;
+        }
+        return Ok(Loaded { rev, content: Content::Changed { changes, identities, instances } });
     }
     let mut picture = Box::new(Picture::empty());
     app.links.access.load(tx, account, None, &mut |change| picture.change(change))?;

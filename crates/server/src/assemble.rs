@@ -77,6 +77,11 @@ pub fn services() -> Vec<Service> {
 /// # Errors
 /// Texts for the operator: a folder in use, a database that is too new, a key file that others may read.
 pub fn open_store(options: &Options) -> anyhow::Result<(Store, Arc<KeyRing>)> {
+    let named = options.config.store.as_str();
+    if options.store.is_none() && named != "sqlite" && !named.starts_with("postgres") {
+        // Not repeated: it may hold a password.
+        anyhow::bail!("store: neither 'sqlite' nor a postgres:// address");
+    }
     let readers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let config = options.store.clone().unwrap_or_else(|| {
         let target = if options.config.store.starts_with("postgres") {

@@ -14,10 +14,14 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How late the figures may be that are counted in memory.
 const COUNTS_EVERY: Duration = Duration::from_secs(1);
 
+/// How often old changes are looked for, which takes a look at every account.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
+
 type Job = (&'static str, Duration, for<'a> fn(&'a Arc<App>) -> BoxFuture<'a, Result<()>>);
 
 /// Every job, how often it looks for work, and what it does.
-const JOBS: [Job; 9] = [
+const JOBS: [Job; 10] = [
+    ("changes of accounts", FORGET_EVERY, |app| avouch_gate::access::forget_changes(app).boxed()),
     ("disk", COUNTS_EVERY, |app| avouch_gate::room::tick(app).boxed()),
     ("signing keys", EVERY, |app| avouch_iam::signing_keys::tick(app).boxed()),
     ("tokens", EVERY, |app| avouch_iam::token::tick(app).boxed()),

@@ -116,12 +116,34 @@ impl<'a> Tx<'a> {
     ///
     /// # Errors
     /// What the engine says.
-    pub fn changes_since(&mut self, account: &str, rev: i64, limit: i64) -> Result<Vec<Change>> {
+    pub fn changes_since(&mut self, account: &str, rev: i64) -> Result<Vec<Change>> {
         let rows = self.query(
-            "select rev, kind, object_id from account_changes where account_id = $1 and rev > $2 order by rev limit $3",
-            &params![account, rev, limit],
+            "select rev, kind, object_id from account_changes where account_id = $1 and rev > $2 order by rev",
+            &params![account, rev],
         )?;
         rows.iter().map(|r| Ok(Change { rev: r.get(0)?, kind: r.get(1)?, object: r.get(2)? })).collect()
+    }
+
+    /// Forgets changes of one account but its last `kept` ones, the oldest `most` of them; false when there are none
+    /// such in any account.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn forget_changes(&mut self, kept: i64, most: i64) -> Result<bool> {
+        let oldest = self.query_opt(
+            "select r.account_id, r.rev, c.rev from account_revisions r join account_changes c \
+             on c.account_id = r.account_id and c.rev = \
+             (select min(o.rev) from account_changes o where o.account_id = r.account_id) \
+             where c.rev <= r.rev - $1 limit 1",
+            &params![kept],
+        )?;
+        let Some(row) = oldest else { return Ok(false) };
+        let (account, rev, first): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        self.execute(
+            "delete from account_changes where account_id = $1 and rev <= $2",
+            &params![account, (rev - kept).min(first + most - 1)],
+        )?;
+        Ok(true)
     }
 
     /// Takes or renews a lease until `now_ms + ttl_ms`; `None` while another holder has it. The epoch fences: it rises

@@ -274,9 +274,36 @@ async fn a_revision_is_visible_as_soon_as_its_change_is_answered() {
             assert_eq!(rev, n);
             assert_eq!(f.store.revision("acct").await.unwrap(), n);
         }
-        let changes = f.store.read::<_, Error, _>(|tx| tx.changes_since("acct", 18, 10)).await.unwrap();
+        let changes = f.store.read::<_, Error, _>(|tx| tx.changes_since("acct", 18)).await.unwrap();
         assert_eq!(changes.iter().map(|c| c.object.as_str()).collect::<Vec<_>>(), ["p19", "p20"]);
         assert_eq!(f.store.revision("other").await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_changes_of_each_account_are_forgotten_bit_by_bit_and_its_revision_stays() {
+    on_both(|f| async move {
+        for (account, changes) in [("long", 25), ("short", 10), ("shorter", 3)] {
+            for n in 1..=changes {
+                let object = format!("p{n}");
+                let write = move |tx: &mut avouch_store::Tx<'_>| tx.changed(account, "policy", &object);
+                f.store.write_for::<_, Error, _>(account, write).await.unwrap();
+            }
+        }
+        let mut times = 0;
+        while f.store.write::<_, Error, _>(|tx| tx.forget_changes(10, 4)).await.unwrap() {
+            times += 1;
+        }
+        assert_eq!(times, 4, "fifteen, four at a time");
+        for (account, rev, first, left) in
+            [("long", 25, "p16", 10), ("short", 10, "p1", 10), ("shorter", 3, "p1", 3)]
+        {
+            let read = move |tx: &mut avouch_store::Tx<'_>| tx.changes_since(account, 0);
+            let changes = f.store.read::<_, Error, _>(read).await.unwrap();
+            assert_eq!((changes.len(), changes[0].object.as_str()), (left, first), "{account}");
+            assert_eq!(f.store.revision(account).await.unwrap(), rev);
+        }
     })
     .await;
 }

@@ -20,6 +20,17 @@ fn a_second_server_on_the_same_folder_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
+fn a_store_that_is_neither_engine_is_refused_without_being_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    for odd in ["mysql://u:canary@127.0.0.1/x", "", "SQLite", "/var/lib/x.db"] {
+        let said = Setup::new(&dir.path().join("data")).with("AVOUCH_STORE", odd).refused();
+        assert!(said.contains("store: neither 'sqlite' nor a postgres:// address"), "{said}");
+        assert!(!said.contains("canary"), "{said}");
+        assert!(!dir.path().join("data/avouch.db").exists());
+    }
+}
+
+#[test]
 fn a_lost_exchanged_or_readable_key_ring_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let (setup, other) = (Setup::new(&dir.path().join("data")), Setup::new(&dir.path().join("other")));

@@ -302,10 +302,15 @@ impl Issued {
                 Error::unavailable("Tokens of this identity are revoked at the moment.").reason("revoked")
             );
         }
-        let scope = asked.form.get("scope").unwrap_or(match &admitted.refreshed {
-            Some((_, session)) => session.scope.as_str(),
-            None => SCOPE,
-        });
+        let granted = admitted.refreshed.as_ref().map(|(_, session)| session.scope.as_str());
+        let scope = asked.form.get("scope").unwrap_or(granted.unwrap_or(SCOPE));
+        // RFC 6749, section 6: a refresh asks for nothing that was not granted.
+        if let Some(granted) = granted
+            && !scope.split_whitespace().all(|one| granted.split_whitespace().any(|g| g == one))
+        {
+            return Err(Error::invalid("scope", "The property 'scope' is not valid.")
+                .details("A refresh may ask only for what was granted before."));
+        }
         let refresh = Self::refresh(ctx, asked, admitted, scope);
         let ends = refresh.as_ref().filter(|r| r.session.visible).map(|r| r.session.expires_at);
         let exp = [admitted.cap, ends]

@@ -246,3 +246,20 @@ async fn refresh_tokens_are_kept_as_hashes_only() {
     assert_eq!(stored.len(), 1);
     assert!(!stored.contains(&text(&first, "refresh_token").to_owned()));
 }
+
+#[tokio::test]
+async fn a_refresh_asks_for_nothing_that_was_not_granted() {
+    let t = TestApp::new().await;
+    let first =
+        ask(&bx(&t), &[("grant_type", APIKEY), ("apikey", t.api_key()), ("scope", "ibm reading")]).await.body;
+    assert_eq!(first["scope"], "ibm reading");
+    for wider in ["ibm reading writing", "writing", "IBM", "ibm openid"] {
+        let r = refresh(&t, text(&first, "refresh_token"), &[("scope", wider)]).await;
+        assert_eq!(r.status, 400, "{wider}: {}", r.body);
+        assert!(r.text.contains("scope"), "{}", r.body);
+    }
+    let narrower = refresh(&t, text(&first, "refresh_token"), &[("scope", "ibm")]).await;
+    assert_eq!((narrower.status, &narrower.body["scope"]), (200, &json!("ibm")), "nothing was used up");
+    let same = refresh(&t, text(&narrower.body, "refresh_token"), &[]).await;
+    assert_eq!(same.body["scope"], "ibm reading", "what was granted at the login");
+}
