@@ -168,13 +168,17 @@ where
         }
     };
     let operation = route.endpoint.operation;
-    let (caller, refused) = match caught(operation, authenticate(app, route, &head.headers)).await {
-        Ok(Ok(caller)) => (caller, None),
-        Ok(Err((e, known))) => {
-            app.metrics.refusal(e.reason_label().unwrap_or("unauthenticated"));
-            (known, Some(e))
+    let (caller, refused) = if announced_too_large(&route.endpoint, &head.headers) {
+        (None, Some(too_large()))
+    } else {
+        match caught(operation, authenticate(app, route, &head.headers)).await {
+            Ok(Ok(caller)) => (caller, None),
+            Ok(Err((e, known))) => {
+                app.metrics.refusal(e.reason_label().unwrap_or("unauthenticated"));
+                (known, Some(e))
+            }
+            Err(e) => (None, Some(e)),
         }
-        Err(e) => (None, Some(e)),
     };
     let ctx = Ctx(Arc::new(Inner {
         app: app.clone(),
@@ -211,7 +215,7 @@ where
             }
             if e.is_panic() {
                 app.metrics.panic();
-                if !caught(operation, ctx.panicked()).await.flatten().is_ok() {
+                if caught(operation, ctx.panicked()).await.flatten().is_err() {
                     tracing::error!(transaction = %transaction_id, operation, "the panic could not be recorded");
                 }
             }
@@ -285,6 +289,17 @@ async fn authenticate(
     Ok(Some(caller))
 }
 
+/// Whether the caller says himself that he sends more than is read here.
+fn announced_too_large(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
+    // The head was checked: it is digits, and what does not fit is too large.
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    announced.is_some_and(|n| n.parse::<u64>().map_or(true, |n| n > endpoint.body_limit as u64))
+}
+
+fn too_large() -> Error {
+    Error::new(Kind::TooLarge, "The request body is too large.")
+}
+
 async fn handle<B>(
     ctx: &Ctx,
     route: &Route,
@@ -297,12 +312,6 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limit = route.endpoint.body_limit;
-    let too_large = || Error::new(Kind::TooLarge, "The request body is too large.");
-    let announced =
-        head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > limit as u64) {
-        return Err(too_large());
-    }
     let body = match tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => return Err(too_large()),

@@ -64,3 +64,30 @@ fn every_endpoint_that_changes_or_discloses_has_an_event_and_the_catalogue_is_co
     }
     same_as_committed("audit-events.md", &out);
 }
+
+#[test]
+fn every_setting_is_documented_with_its_default() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/settings.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut wanted = std::collections::BTreeMap::new();
+    for (key, value) in toml::Table::try_from(avouch_gate::config::Config::default()).unwrap() {
+        match value {
+            toml::Value::Table(section) => {
+                wanted.extend(section.into_iter().map(|(inner, value)| (format!("{key}.{inner}"), value)));
+            }
+            value => drop(wanted.insert(key, value)),
+        }
+    }
+    let first = text.split("\n## ").next().unwrap();
+    let rows: Vec<&str> = first.lines().filter(|l| l.starts_with("| `")).collect();
+    for (key, value) in &wanted {
+        let row = rows.iter().find(|row| row.starts_with(&format!("| `{key}` |")));
+        let row = row.unwrap_or_else(|| panic!("docs/reference/settings.md does not tell of {key}"));
+        let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        // What is empty is described in words.
+        if !shown.is_empty() && shown != "[]" {
+            assert!(row.contains(&format!("| `{shown}` |")), "{row}: the default is {shown}");
+        }
+    }
+    assert_eq!(rows.len(), wanted.len(), "a setting is documented that there is not");
+}
