@@ -142,7 +142,8 @@ async fn a_panic_is_answered_in_shape_counted_and_told_and_undoes_its_change() {
         .iter()
         .map(|e| e["target"]["name"].as_str().unwrap().to_owned())
         .collect();
-    (events.sort(), told.sort());
+    events.sort();
+    told.sort();
     assert_eq!(events, told, "{operator}");
     // The account learns of what it would have been told of anyway.
     for (action, n) in [("iam-identity.test.read", 1), ("iam-identity.test.change", 3)] {
