@@ -16,8 +16,16 @@ use serde_json::{Map, Number, Value};
 pub struct Limits {
     /// Most arrays and objects inside one another; a plain object has depth 1. Values above 100 count as 100.
     pub max_depth: usize,
-    /// Most members in any one object.
+    /// Most members in any one object. The whole document may have eight times as many values (4096 at least), items of
+    /// arrays among them.
     pub max_members: usize,
+}
+
+impl Limits {
+    /// Most values of a whole document, items of arrays among them: what is read takes many times the room of its text.
+    fn max_values(self) -> usize {
+        self.max_members.saturating_mul(8).max(4096)
+    }
 }
 
 impl Default for Limits {
@@ -47,8 +55,8 @@ pub enum Error {
     /// More nesting than [`Limits::max_depth`].
     #[error("the JSON text is nested too deeply")]
     TooDeep,
-    /// More members than [`Limits::max_members`].
-    #[error("a JSON object has too many members")]
+    /// More members or values than [`Limits::max_members`] allows.
+    #[error("the JSON text has too many members or items")]
     TooManyMembers,
 }
 
@@ -66,7 +74,8 @@ pub enum Error {
 /// ```
 pub fn parse(bytes: &[u8], limits: Limits) -> Result<Value, Error> {
     let text = std::str::from_utf8(bytes).map_err(|_| Error::NotUtf8)?;
-    let state = State { max_members: limits.max_members, refused: Cell::new(None) };
+    let values_left = Cell::new(limits.max_values());
+    let state = State { max_members: limits.max_members, values_left, refused: Cell::new(None) };
     // The reader below has a limit of its own at 128, kept well away so that ours speaks first.
     let seed = Seed { depth_left: limits.max_depth.min(100), state: &state };
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -88,6 +97,7 @@ pub fn parse_object(bytes: &[u8], limits: Limits) -> Result<Map<String, Value>, 
 
 struct State {
     max_members: usize,
+    values_left: Cell<usize>,
     // The reason of the first refusal: the error type of the reader can only carry text.
     refused: Cell<Option<Error>>,
 }
@@ -102,6 +112,17 @@ impl<'a> Seed<'a> {
     fn refuse<E: serde::de::Error>(&self, reason: Error) -> E {
         self.state.refused.set(Some(reason));
         E::custom("refused")
+    }
+
+    /// One more value of the document.
+    fn value<E: serde::de::Error>(&self) -> Result<(), E> {
+        match self.state.values_left.get().checked_sub(1) {
+            Some(left) => {
+                self.state.values_left.set(left);
+                Ok(())
+            }
+            None => Err(self.refuse(Error::TooManyMembers)),
+        }
     }
 
     fn inner<E: serde::de::Error>(&self) -> Result<Seed<'a>, E> {
@@ -153,6 +174,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let inner = self.inner()?;
         let mut items = Vec::new();
         while let Some(item) = seq.next_element_seed(inner)? {
+            self.value()?;
             items.push(item);
         }
         Ok(Value::Array(items))
@@ -168,6 +190,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             if map.len() >= self.state.max_members {
                 return Err(self.refuse(Error::TooManyMembers));
             }
+            self.value()?;
             let value = entries.next_value_seed(inner)?;
             map.insert(key, value);
         }
@@ -221,6 +244,24 @@ mod tests {
         };
         assert!(read(&object(64)).is_ok());
         assert_eq!(read(&object(65)), Err(Error::TooManyMembers));
+    }
+
+    #[test]
+    fn values_of_the_whole_document_are_limited() {
+        let objects = |n: usize| format!("[{}]", vec![r#"{"a":1}"#; n].join(","));
+        assert!(read(&objects(2048)).is_ok());
+        assert_eq!(read(&objects(2049)), Err(Error::TooManyMembers));
+        for item in ["1", "[]", "{}", "[1,2]"] {
+            assert_eq!(
+                read(&format!("[{}]", vec![item; 5000].join(","))),
+                Err(Error::TooManyMembers),
+                "{item}"
+            );
+        }
+        let many = Limits { max_depth: 8, max_members: 20_000 };
+        assert!(parse(format!("[{}]", vec!["1"; 160_000].join(",")).as_bytes(), many).is_ok());
+        assert!(parse(format!("[{}]", vec!["1"; 160_001].join(",")).as_bytes(), many).is_err());
+        assert!(parse(b"[1]", Limits { max_depth: 1, max_members: usize::MAX }).is_ok());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod disk;
 mod files;
+mod heavy;
 mod kill;
 mod process;
 mod replicas;

@@ -177,6 +177,11 @@ impl Client {
         Client { token: Some(token.to_owned()), ..self.clone() }
     }
 
+    /// Its token.
+    pub fn token(&self) -> &str {
+        self.token.as_deref().unwrap_or_default()
+    }
+
     /// The same caller at another server.
     pub fn at(&self, server: &Server) -> Client {
         Client { base: server.url.clone(), ..self.clone() }

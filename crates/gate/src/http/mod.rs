@@ -170,17 +170,18 @@ where
     };
     let operation = route.endpoint.operation;
     let admitted = async {
+        if announced_too_large(&route.endpoint, &head.headers) {
+            return Err((too_large(), None));
+        }
         if app.room.level() == Level::Reserve && !route.endpoint.done_in_reserve() {
             return Err((no_room(), None));
         }
-        authenticate(app, route, &head.headers).await
+        let known = authenticate(app, route, &head.headers).await;
+        known.inspect_err(|(e, _)| app.metrics.refusal(e.reason_label().unwrap_or("unauthenticated")))
     };
     let (caller, refused) = match caught(operation, admitted).await {
         Ok(Ok(caller)) => (caller, None),
-        Ok(Err((e, known))) => {
-            app.metrics.refusal(e.reason_label().unwrap_or("unauthenticated"));
-            (known, Some(e))
-        }
+        Ok(Err((e, known))) => (known, Some(e)),
         Err(e) => (None, Some(e)),
     };
     let ctx = Ctx(Arc::new(Inner {
@@ -292,6 +293,17 @@ async fn authenticate(
     Ok(Some(caller))
 }
 
+/// Whether the caller says himself that he sends more than is read here.
+fn announced_too_large(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
+    // The head was checked: it is digits, and what does not fit is too large.
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+    announced.is_some_and(|n| n.parse::<u64>().map_or(true, |n| n > endpoint.body_limit as u64))
+}
+
+fn too_large() -> Error {
+    Error::new(Kind::TooLarge, "The request body is too large.")
+}
+
 async fn handle<B>(
     ctx: &Ctx,
     route: &Route,
@@ -304,12 +316,6 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limit = route.endpoint.body_limit;
-    let too_large = || Error::new(Kind::TooLarge, "The request body is too large.");
-    let announced =
-        head.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if announced.is_some_and(|n| n > limit as u64) {
-        return Err(too_large());
-    }
     let body = match tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => return Err(too_large()),

@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result};
 
 /// Deepest JSON that is read.
 const JSON_DEPTH: usize = 32;
-/// Most members of all objects of a body together.
+/// Most members of one object of a body; the body may hold eight times as many values.
 const JSON_MEMBERS: usize = 20_000;
 
 /// The request of one endpoint.
@@ -153,7 +153,7 @@ impl Request {
         strict_json::parse(&self.body, limits).map_err(|_| {
             Error::invalid(
                 "body",
-                "The request body is not valid JSON, is nested too deep or holds a key twice.",
+                "The request body is not valid JSON, is nested too deep, holds too much or holds a key twice.",
             )
         })
     }
