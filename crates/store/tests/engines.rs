@@ -444,12 +444,16 @@ async fn closing_finishes_what_is_queued_and_refuses_what_comes_later() {
 async fn a_caller_that_left_before_its_turn_changes_nothing() {
     let f = fresh(Engine::Sqlite).unwrap();
     let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begin, mut begun) = tokio::sync::mpsc::unbounded_channel::<()>();
     let first = {
         let store = f.store.clone();
-        tokio::spawn(async move {
-            store.write(move |_| wait.recv().map_err(|e| Error::Other(e.to_string()))).await
-        })
+        let hold = move |_: &mut avouch_store::Tx<'_>| {
+            let _ = begin.send(());
+            wait.recv().map_err(|e| Error::Other(e.to_string()))
+        };
+        tokio::spawn(async move { store.write(hold).await })
     };
+    begun.recv().await.unwrap();
     let mut gone = Box::pin(put(&f.store, "gone", b"1"));
     let early = std::future::poll_fn(|cx| std::task::Poll::Ready(gone.as_mut().poll(cx))).await;
     assert!(early.is_pending());
