@@ -102,8 +102,9 @@ pub fn open_store(options: &Options) -> anyhow::Result<(Store, Arc<KeyRing>)> {
     } else {
         PathBuf::from(&options.config.keyring)
     };
-    // A store that remembers a key has a key file somewhere: a new one here would only be in its way.
-    if !file.try_exists()? && remembers_a_key(&store)? {
+    // A store that remembers a key has a key file somewhere: a new one here would only be in its way. In this order,
+    // since another replica at its first start makes the file and then lets the store remember it.
+    if remembers_a_key(&store)? && !file.try_exists()? {
         anyhow::bail!(WRONG_KEYRING);
     }
     let keyring = KeyRing::open_or_create(&file, options.rng.clone())?;
