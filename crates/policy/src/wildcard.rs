@@ -82,41 +82,110 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
     use proptest::prelude::*;
-    use std::time::Instant;
 
-    /// Obvious and exponential: the meaning written down as a recursion.
-    fn naive(p: &[Step], t: &[char]) -> bool {
-        match (p.split_first(), t.split_first()) {
-            (None, None) => true,
-            (None, Some(_)) => false,
-            (Some((Step::Any, rest)), None) => naive(rest, t),
-            (Some((Step::Any, rest)), Some((_, tail))) => naive(rest, t) || naive(p, tail),
-            (Some((Step::One, rest)), Some((_, tail))) => naive(rest, tail),
-            (Some((Step::Literal(c), rest)), Some((d, tail))) => c == d && naive(rest, tail),
-            (Some(_), None) => false,
-        }
+    /// The meaning of a pattern, read by its own reader: nothing here is shared with the matcher.
+    enum Part {
+        Many,
+        Single,
+        Exact(char),
     }
 
-    fn steps(mut pattern: &str) -> Vec<Step> {
+    fn parts(pattern: &str) -> Vec<Part> {
+        let all: Vec<char> = pattern.chars().collect();
         let mut out = Vec::new();
-        while let Some((s, len)) = step(pattern) {
-            out.push(s);
-            pattern = &pattern[len..];
+        let mut at = 0;
+        while at < all.len() {
+            let escaped = match all[at..] {
+                ['{', '{', c @ ('*' | '?'), '}', '}', ..] => Some(c),
+                _ => None,
+            };
+            out.push(match (escaped, all[at]) {
+                (Some(c), _) => Part::Exact(c),
+                (None, '*') => Part::Many,
+                (None, '?') => Part::Single,
+                (None, c) => Part::Exact(c),
+            });
+            at += if escaped.is_some() { 5 } else { 1 };
         }
         out
     }
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(20_000))]
-        #[test]
-        fn agrees_with_the_obvious_recursion(
-            pattern in "([ab]|\\*|\\?|\\{\\{\\*\\}\\}|\\{\\{\\?\\}\\}|\\{|é){0,9}",
-            text in "([ab]|\\*|\\?|\\{|\\}|é){0,9}",
-        ) {
-            let t: Vec<char> = text.chars().collect();
-            prop_assert_eq!(matches(&pattern, &text), naive(&steps(&pattern), &t));
+    /// Obvious and exponential: the meaning written down as a recursion.
+    fn naive(p: &[Part], t: &[char]) -> bool {
+        match (p.split_first(), t.split_first()) {
+            (None, None) => true,
+            (None, Some(_)) => false,
+            (Some((Part::Many, rest)), None) => naive(rest, t),
+            (Some((Part::Many, rest)), Some((_, tail))) => naive(rest, t) || naive(p, tail),
+            (Some((Part::Single, rest)), Some((_, tail))) => naive(rest, tail),
+            (Some((Part::Exact(c), rest)), Some((d, tail))) => c == d && naive(rest, tail),
+            (Some(_), None) => false,
         }
+    }
 
+    /// Compares the matcher with the recursion on random pairs, a third of them made to match; says how many did.
+    fn compare(pairs: u64, seed: u64) -> u64 {
+        const PATTERN: [&str; 12] = ["a", "b", "*", "*", "?", "{{*}}", "{{?}}", "{", "}", "{{", "}}", "é"];
+        const TEXT: [char; 7] = ['a', 'b', '*', '?', '{', '}', 'é'];
+        let mut state = seed;
+        let mut below = move |n: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % n as u64).unwrap()
+        };
+        let mut matched = 0;
+        for _ in 0..pairs {
+            let mut pattern = String::new();
+            for _ in 0..below(9) {
+                pattern.push_str(PATTERN[below(PATTERN.len())]);
+            }
+            let p = parts(&pattern);
+            let mut text: Vec<char> = Vec::new();
+            if below(3) == 0 {
+                for part in &p {
+                    let n = match part {
+                        Part::Many => below(3),
+                        _ => 1,
+                    };
+                    for _ in 0..n {
+                        text.push(match part {
+                            Part::Exact(c) => *c,
+                            _ => TEXT[below(TEXT.len())],
+                        });
+                    }
+                }
+            } else {
+                for _ in 0..below(9) {
+                    text.push(TEXT[below(TEXT.len())]);
+                }
+            }
+            let want = naive(&p, &text);
+            let joined: String = text.iter().collect();
+            assert_eq!(matches(&pattern, &joined), want, "{pattern} on {joined}");
+            matched += u64::from(want);
+        }
+        matched
+    }
+
+    #[test]
+    fn agrees_with_the_obvious_recursion() {
+        let pairs = 400_000;
+        let matched = compare(pairs, 0x9e37_79b9_7f4a_7c15);
+        assert!(matched > pairs / 3 && matched < pairs * 2 / 3, "{matched}");
+    }
+
+    /// `cargo test --release -p avouch-policy --lib -- --ignored hundred_million`
+    #[test]
+    #[ignore = "minutes, in release mode"]
+    fn agrees_with_the_obvious_recursion_on_a_hundred_million_pairs() {
+        for round in 1..=10 {
+            compare(10_000_000, 0x2545_f491_4f6c_dd1d * round);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
         #[test]
         fn a_pattern_without_wildcards_is_equality(a in "[a-z/:.-]{0,20}", b in "[a-z/:.-]{0,20}") {
             prop_assert!(matches(&a, &a));
@@ -148,16 +217,14 @@ mod tests {
         }
     }
 
+    /// By trying every way to share out the text none of these would end.
     #[test]
-    fn catastrophic_patterns_end_quickly() {
+    fn catastrophic_patterns_end() {
         let text = "a".repeat(1000);
         for pattern in
             ["*a".repeat(250) + "b", "a*".repeat(500) + "b", "*?".repeat(500) + "b", "*".repeat(1000) + "b"]
         {
-            let start = Instant::now();
-            assert!(!matches(&pattern, &text));
-            // Far above the real cost, far below anything exponential: this is no benchmark.
-            assert!(start.elapsed().as_millis() < 500, "{pattern}");
+            assert!(!matches(&pattern, &text), "{pattern}");
         }
     }
 }

@@ -672,6 +672,29 @@ async fn a_policy_that_cannot_be_read_permits_nothing_and_can_be_deleted() {
         later(&|b| b["resource"]["attributes"][1]["operator"] = json!("stringLike")),
         later(&|b| b["resource"]["attributes"][1]["key"] = json!("colour")),
         later(&|b| b["effect"] = json!("deny")),
+        later(&|b| b["control"]["deny"] = json!({"roles": []})),
+        later(&|b| b["control"]["grant"]["roles"] = json!([{"role_id": platform("Emperor")}])),
+        later(&|b| b["resource"]["attributes"][1]["negated"] = json!(true)),
+        later(&|b| b["resource"]["attributes"][1]["value"] = json!(["kms"])),
+        later(&|b| b["resource"]["exceptions"] = json!([])),
+        later(&|b| b["pattern"] = json!("moon-based-conditions:full")),
+        later(&|b| {
+            b["pattern"] = json!("moon-based-conditions:full");
+            b["rule"] =
+                json!({"key": "{{environment.attributes.moon}}", "operator": "moonEquals", "value": "full"});
+        }),
+        later(&|b| {
+            // A condition that holds now, under a pattern that this version does not know.
+            b["pattern"] = json!("time-based-conditions:monthly");
+            b["rule"] = json!({"key": "{{environment.attributes.day_of_week}}", "operator": "dayOfWeekAnyOf",
+                "value": [1, 2, 3, 4, 5, 6, 7]});
+        }),
+        later(&|b| {
+            b["pattern"] = json!("attribute-based-condition:resource:literal-and-wildcard");
+            b["rule"] = json!({"operator": "or", "conditions": [
+                {"key": "{{resource.attributes.resource}}", "operator": "stringNotEquals", "value": "x"},
+                {"key": "{{resource.attributes.colour}}", "operator": "stringExists", "value": false}]});
+        }),
         later(&|b| b["subject"] = json!({})),
         later(&|b| b["type"] = json!("permission")),
         "{".to_owned(),

@@ -42,6 +42,12 @@ async fn listings_follow_the_service_asked_for() {
     let r =
         client.get("/v2/roles?policy_type=authorization&source_service_name=kms&service_name=no-such").await;
     assert_eq!((&r.body["service_roles"], &r.body["system_roles"]), (&json!([]), &json!([])));
+    // What is not known has no roles: the three lists are there, and empty.
+    let empty = json!({"custom_roles": [], "service_roles": [], "system_roles": []});
+    for unknown in ["service_name=no-such", "service_group_id=no-such", "source_service_name=no-such"] {
+        let r = client.get(&format!("/v2/roles?account_id={}&{unknown}", t.account())).await;
+        assert_eq!((r.status, &r.body), (200, &empty), "{unknown}");
+    }
     let r = client
         .get("/v2/roles?policy_type=authorization&source_service_name=secrets-manager&service_name=kms")
         .await;
