@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::links::CrType;
-use super::{profiles, put};
+use super::{issuers, profiles, put};
 use crate::api::{Api, Call, segment};
 use crate::failure::{Result, usage};
 use crate::input::confirm;
@@ -189,7 +189,9 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
                 .send(Call::post(format!("{}/rules", profiles::path(&found))).json(body.into()))
                 .await?
                 .body;
-            details(&s.out, &made)
+            details(&s.out, &made)?;
+            warn(s, &api, &found, &made).await;
+            Ok(())
         }
         Command::TrustedProfileRuleUpdate { profile, rule, fields } => {
             let changes = fields.body()?;
@@ -209,7 +211,9 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
                 }
             }
             let changed = api.send(Call::put(path).if_match(&now.etag).json(body.into())).await?.body;
-            details(&s.out, &changed)
+            details(&s.out, &changed)?;
+            warn(s, &api, &found, &changed).await;
+            Ok(())
         }
         Command::TrustedProfileRuleDelete { profile, rule } => {
             confirm(s.force, &format!("Really delete rule '{rule}'?"))?;
@@ -226,6 +230,17 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
             s.out.ok();
             Ok(())
         }
+    }
+}
+
+/// Says what is doubtful about a rule that was just written. The rule stands whether that can be asked or not: not every
+/// server tells, and not everybody who may write rules may read them.
+async fn warn(s: &Session, api: &Api, profile: &Value, rule: &Value) {
+    let asked = Call::get("/avouch/v1/trust").query("profile_id", cell(profile, "id"));
+    let Ok(trust) = api.send(asked).await else { return };
+    let entries = trust.body["trust"].as_array().cloned().unwrap_or_default();
+    for entry in entries.iter().filter(|e| e["id"] == rule["id"]) {
+        issuers::warn(s, entry);
     }
 }
 

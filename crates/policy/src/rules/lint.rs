@@ -2,6 +2,14 @@
 
 use super::{Condition, CrType, Operator};
 
+/// Claims that name an owner of repositories.
+const OWNER: &[&str] =
+    &["repository_owner", "repository_owner_id", "namespace_id", "namespace_path", "enterprise_id"];
+
+fn positive(c: &Condition) -> bool {
+    !matches!(Operator::parse(c.operator()), Some(Operator::NotEquals | Operator::NotEqualsIgnoreCase))
+}
+
 /// Warnings for the conditions of a rule, one line each; empty if there is nothing to say.
 ///
 /// ```
@@ -38,10 +46,22 @@ pub fn lint(cr_type: CrType, conditions: &[Condition]) -> Vec<&'static str> {
             if !pinned(&["crn", "iss"]) {
                 out.push("the rule does not pin crn: it trusts every registered issuer of the account");
             }
-            if !pinned(&["sub", "repository_id", "project_id", "ref", "job_workflow_ref", "environment"]) {
-                out.push(
-                    "the rule pins neither repository id nor ref: jobs of forks and pull requests may match",
-                );
+            // A ref, an environment or a workflow pins nobody: every repository that the issuer knows may carry it.
+            if !pinned(&["sub", "repository_id", "project_id"]) {
+                out.push(if pinned(&["repository", "project_path"]) {
+                    "the rule pins the repository by name, which somebody else may take later: pin its id or sub"
+                } else if pinned(OWNER) {
+                    "the rule pins neither repository id nor sub: every repository of the owner may match"
+                } else {
+                    "the rule pins neither repository id nor sub: whoever gets a token of the issuer may match"
+                });
+            }
+            let of_pull_requests = |c: &Condition| {
+                let value = c.value();
+                positive(c) && (value.contains("pull_request") || value.contains("refs/pull/"))
+            };
+            if conditions.iter().any(of_pull_requests) {
+                out.push("the rule admits pull requests: whoever may open one acts as the profile");
             }
         }
         CrType::Ce => {
@@ -61,9 +81,10 @@ pub fn lint(cr_type: CrType, conditions: &[Condition]) -> Vec<&'static str> {
             }
         }
     }
-    let negated = |c: &Condition| {
-        matches!(Operator::parse(c.operator()), Some(Operator::NotEquals | Operator::NotEqualsIgnoreCase))
-    };
+    if conditions.iter().any(|c| positive(c) && c.value().contains('*')) {
+        out.push("operators of claim rules know no wildcards: * stands for itself");
+    }
+    let negated = |c: &Condition| !positive(c);
     if !conditions.is_empty() && conditions.iter().all(negated) {
         out.push("the rule only excludes: it trusts everything that carries the claim with another value");
     }
