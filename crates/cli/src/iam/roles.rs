@@ -132,10 +132,10 @@ fn path(role: &Value) -> String {
     format!("/v2/roles/{}", segment(&cell(role, "id")))
 }
 
-/// Custom, service and platform roles, in this order.
+/// Service, platform and custom roles, in this order: a name that several have means the built-in one.
 async fn all(api: &Api, call: Call) -> Result<Vec<Value>> {
     let answer = api.send(call).await?.body;
-    let kinds = [("custom_roles", "custom"), ("service_roles", "service"), ("system_roles", "platform")];
+    let kinds = [("service_roles", "service"), ("system_roles", "platform"), ("custom_roles", "custom")];
     let mut roles = Vec::new();
     for (key, kind) in kinds {
         for role in answer[key].as_array().into_iter().flatten() {

@@ -101,8 +101,24 @@ pub fn delete(tx: &mut Tx<'_>, role: &CustomRole, by: &str, now: Timestamp) -> R
     policies::logic::drop_role(tx, &role.account, &role.crn, by, now)
 }
 
+/// People pick roles by what they are called, so no two that one policy may grant are called alike, built-in ones included.
 fn free(tx: &mut Tx<'_>, role: &CustomRole) -> Result<()> {
-    let Some((what, other)) = sql::taken(tx, role)? else { return Ok(()) };
+    let shown = text::key(&role.display_name);
+    let builtin = Catalogue::builtin().roles_for(&role.service);
+    if builtin.service_roles.iter().chain(&builtin.system_roles).any(|r| text::key(&r.display_name) == shown)
+    {
+        return Err(Error::conflict("A built-in role of the service has the same display name.")
+            .code("role_conflict_error"));
+    }
+    let taken = match sql::taken(tx, role)? {
+        Some(taken) => Some(taken),
+        None => {
+            let all = sql::all(tx, &role.account)?;
+            let twin = all.into_iter().find(|r| r.id != role.id && text::key(&r.display_name) == shown);
+            twin.map(|r| ("display_name", r.id.to_string()))
+        }
+    };
+    let Some((what, other)) = taken else { return Ok(()) };
     let message = match what {
         "actions" => "Another custom role of the service has the same actions.",
         "name" => "Another custom role of the account has the same name.",

@@ -101,6 +101,19 @@ async fn names_and_action_sets_are_unique_and_known() {
         let r = admin.post("/v2/roles", taken).await;
         assert_eq!((r.status, code(&r)), (409, "role_conflict_error"));
     }
+    // What people would take for the same name, and for a built-in role.
+    for display_name in ["ONE ROLE", "Ｏne role", "Viewer", "viewer", "Administrator", "Ａdministrator"] {
+        let mut alike = body(&t, "Two", &["iam-groups.groups.read"]);
+        alike["display_name"] = json!(display_name);
+        let r = admin.post("/v2/roles", alike).await;
+        assert_eq!((r.status, code(&r)), (409, "role_conflict_error"), "{display_name}: {}", r.body);
+    }
+    let one = admin.get(&format!("/v2/roles?account_id={}", t.account())).await;
+    let path = format!("/v2/roles/{}", one.body["custom_roles"][0]["id"].as_str().unwrap());
+    let tag = admin.get(&path).await.etag();
+    let renamed = json!({"display_name": "editor", "actions": ["iam-groups.groups.list"]});
+    let r = admin.with_header("if-match", &tag).put(&path, renamed).await;
+    assert_eq!((r.status, code(&r)), (409, "role_conflict_error"), "{}", r.body);
     let long = "A".repeat(31);
     for bad in [
         body(&t, "lower", &["iam-groups.groups.read"]),
