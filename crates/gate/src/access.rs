@@ -19,6 +19,12 @@ use crate::links::{AccessChange, ExternalAccess, ExternalState, IdentityState, I
 
 /// Above this many changed objects the whole account is read anew.
 const INCREMENTAL: i64 = 10_000;
+/// Changes that are kept of each account: a replica that lags behind further reads the account anew anyway.
+const CHANGES_KEPT: i64 = INCREMENTAL;
+/// So many more changes gather before they are forgotten, so that not each change costs a deletion.
+const CHANGES_SPARE: i64 = 1000;
+/// Accounts of one round.
+const ROUND: i64 = 100;
 /// Kinds of changes that the decision depends on.
 const ACCESS_KINDS: &[&str] = &["policy", "member", "role", "group-settings", "access-settings"];
 
@@ -156,6 +162,26 @@ impl App {
     }
 }
 
+/// Forgets changes that no replica asks for any more.
+///
+/// # Errors
+/// Those of the store.
+pub async fn tick(app: &Arc<App>) -> Result<()> {
+    forget(app, CHANGES_KEPT, CHANGES_SPARE).await
+}
+
+/// Forgets all but the newest `kept` changes of each account that has more than `spare` older ones.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget(app: &Arc<App>, kept: i64, spare: i64) -> Result<()> {
+    for (account, rev) in app.store.read(move |tx| tx.forgettable_changes(kept, spare, ROUND)).await? {
+        let of = account.clone();
+        app.store.write_for(&account, move |tx| tx.forget_changes(&of, rev)).await?;
+    }
+    Ok(())
+}
+
 struct Loaded {
     rev: i64,
     whole: bool,
@@ -168,7 +194,9 @@ fn load(app: &App, tx: &mut Tx<'_>, account: &AccountId, have: i64) -> Result<Lo
     let rev = tx.revision(account.as_str())?;
     if have >= 0 {
         let changed = tx.changes_since(account.as_str(), have, INCREMENTAL)?;
-        if i64::try_from(changed.len()).unwrap_or(i64::MAX) < INCREMENTAL {
+        let found = i64::try_from(changed.len()).unwrap_or(i64::MAX);
+        // Each revision has its change. Where one is missing it was forgotten, and what it changed is not known.
+        if found < INCREMENTAL && found == rev - have {
             let mut objects = Vec::new();
             let mut identities = Vec::new();
             let mut instances = Vec::new();

@@ -124,6 +124,32 @@ impl<'a> Tx<'a> {
         rows.iter().map(|r| Ok(Change { rev: r.get(0)?, kind: r.get(1)?, object: r.get(2)? })).collect()
     }
 
+    /// Accounts with more than `spare` changes before their newest `kept` ones, with the revision up to which
+    /// [`Tx::forget_changes`] may forget.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn forgettable_changes(&mut self, kept: i64, spare: i64, limit: i64) -> Result<Vec<(String, i64)>> {
+        let rows = self.query(
+            "select r.account_id, r.rev - $1 from account_revisions r where r.rev > $1 + $2 and exists \
+             (select 1 from account_changes c where c.account_id = r.account_id and c.rev <= r.rev - $1 - $2) limit $3",
+            &params![kept, spare, limit],
+        )?;
+        rows.iter().map(|r| Ok((r.get(0)?, r.get(1)?))).collect()
+    }
+
+    /// Forgets what changed in an account up to and with `rev`. Whoever asks [`Tx::changes_since`] an earlier revision
+    /// finds fewer changes than there are revisions.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn forget_changes(&mut self, account: &str, rev: i64) -> Result<u64> {
+        self.execute(
+            "delete from account_changes where account_id = $1 and rev <= $2",
+            &params![account, rev],
+        )
+    }
+
     /// Takes or renews a lease until `now_ms + ttl_ms`; `None` while another holder has it. The epoch fences: it rises
     /// with every change of holder.
     ///

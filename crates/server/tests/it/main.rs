@@ -4,6 +4,7 @@
 mod audience;
 mod canary;
 mod catalogue;
+mod changes;
 mod explain;
 mod first_start;
 mod life;
