@@ -21,6 +21,7 @@ use crate::links::{
 use crate::metrics::Metrics;
 use crate::permits::PermitCounts;
 use crate::rate::FailureLimiter;
+use crate::unverified::Unverified;
 
 /// The seams, filled by `server`.
 pub struct Links {
@@ -66,6 +67,8 @@ pub struct App {
     pub links: Links,
     /// Limits failed exchanges per address.
     pub failures: FailureLimiter,
+    /// Refusals of what nobody can verify, until they are told.
+    pub unverified: Unverified,
     /// Counters.
     pub metrics: Metrics,
     /// Permits by policy that are not written down yet.
@@ -107,6 +110,7 @@ impl App {
             access: AccessCache::default(),
             audit: AuditWriter::start(parts.store.clone()),
             failures: FailureLimiter::new(parts.config.limits.failed_exchanges_per_minute),
+            unverified: Unverified::default(),
             metrics: Metrics::new(),
             permits: PermitCounts::default(),
             config: parts.config,

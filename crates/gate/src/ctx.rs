@@ -20,6 +20,10 @@ use crate::authn::Caller;
 use crate::error::{Error, Kind, Result};
 use crate::http::endpoint::{Auth, Effect, Endpoint};
 use crate::links::ExternalState;
+use crate::unverified::Refusal;
+
+/// Audit action of a refusal where the endpoint has none of its own.
+const DENIED: &str = "iam-am.access.deny";
 
 /// What is acted on: decision attributes and audit target in one.
 #[derive(Debug, Clone)]
@@ -528,11 +532,11 @@ impl Ctx {
             }
             (trail.target.clone(), trail.permitted, trail.details.clone())
         };
-        let Some(caller) = &self.0.caller else { return Ok(()) };
+        let Some(caller) = &self.0.caller else { return self.unverified(status, error).await };
         details.status = status;
         details.failure = error.map(|e| e.message().to_owned());
         if endpoint.events.is_empty() {
-            details.action = Some("iam-am.access.deny".into());
+            details.action = Some(DENIED.into());
         }
         let account = caller.account().clone();
         // A stranger's attempt is told in his own trail, like one on what does not exist: neither does he learn there that
@@ -561,6 +565,29 @@ impl Ctx {
         } else {
             self.0.app.audit.soon(event).await
         }
+    }
+
+    /// A token that proves nobody is told to the operator, like a login that nobody can verify.
+    async fn unverified(&self, status: u16, error: Option<&Error>) -> Result<()> {
+        let Some(error) = error else { return Ok(()) };
+        if self.0.endpoint.auth == Auth::Anonymous || error.kind() != Kind::Unauthenticated {
+            return Ok(());
+        }
+        let reason = error.reason_label().unwrap_or("unauthenticated");
+        let refusal = Refusal { action: DENIED, reason, status, display: "IAM Access Management" };
+        if !self.0.app.unverified.note(&self.0.app, self.address(), refusal, self.now()).await? {
+            return Ok(());
+        }
+        let mut details = Details {
+            action: Some(DENIED.to_owned()),
+            status,
+            failure: Some(error.message().to_owned()),
+            ..Details::default()
+        };
+        details.request("operation", self.0.endpoint.operation);
+        details.decision.insert("stage".into(), json!("evidence"));
+        details.decision.insert("reason".into(), json!(reason));
+        self.record_soon(&refusal.permit(self.initiator()), details).await
     }
 }
 

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod permits;
 pub mod places;
 pub mod rate;
+pub mod unverified;
 
 pub use self::http::endpoint::{Auth, Effect, Endpoint, ErrorContext, Service};
 pub use self::http::request::Request;

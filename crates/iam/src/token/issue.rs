@@ -178,7 +178,7 @@ pub async fn issue(ctx: Ctx, request: Request) -> Result<Response> {
             app.metrics.token(grant.label());
             Response::json(200, &answer)
         }
-        Err(refused) => Err(failures::record(&ctx, &tokens.unverified, client.id(), refused).await),
+        Err(refused) => Err(failures::record(&ctx, client.id(), refused).await),
     }
 }
 
