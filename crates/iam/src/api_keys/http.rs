@@ -181,6 +181,8 @@ async fn may_create(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Per
             }
             ctx.authorize_member("iam-identity.user-apikey.create", &target)
         }
+        // COMPAT: the lock of a service ID guards its record and its policies; published are locks of their own for keys,
+        // and services that make keys of locked service IDs.
         IamKind::ServiceId => {
             let id = owner.as_service_id().ok_or_else(unknown_owner)?;
             let found = ctx.read(move |tx| service_ids::sql::get(tx, &id)).await?;
