@@ -503,13 +503,13 @@ impl Ctx {
 
     fn event(&self, id: String, permit: &Permit, details: Details) -> Event {
         let endpoint = &self.0.endpoint;
-        let action = endpoint.events.first().map_or_else(|| permit.action.clone(), |e| (*e).to_owned());
+        let action = endpoint.events.first().map_or_else(|| permit.action.clone(), |e| named(endpoint, e));
         let mut event = compose(&self.0.app, id, self.0.now, permit, details);
         if event.action.is_empty() {
             event.action = action;
         }
         if event.target.type_uri.is_empty() {
-            event.target.type_uri = endpoint.target.to_owned();
+            event.target.type_uri = named(endpoint, endpoint.target);
         }
         event.correlation_id = self.0.transaction_id.clone();
         event.data_event = endpoint.effect == Effect::Disclose;
@@ -547,7 +547,8 @@ impl Ctx {
             details = Details { action, status, failure: details.failure, ..Details::default() };
         }
         let target = known.unwrap_or_else(|| {
-            let service = endpoint.events.first().and_then(|e| e.split('.').next()).unwrap_or("avouch");
+            let action = endpoint.events.first().map(|e| named(&endpoint, e)).unwrap_or_default();
+            let service = action.split('.').next().filter(|s| !s.is_empty()).unwrap_or("avouch");
             Target::global(service, &account, ResourceAttrs::service(&account, service), "")
         });
         let permit = Permit {
@@ -591,6 +592,13 @@ impl Ctx {
     }
 }
 
+/// A declared word with the service in place of `<service>`. Handlers name the service of an instance; where there is no
+/// instance, it is the one that decides about instances.
+fn named(endpoint: &Endpoint, declared: &str) -> String {
+    let deciding = endpoint.actions.first().and_then(|a| a.split('.').next()).unwrap_or("avouch");
+    declared.replace("<service>", deciding)
+}
+
 /// The event of a background job, which has no request: it goes into the transaction of the change
 /// ([`audit::sql::insert`]) or to the audit writer.
 pub fn background_event(
@@ -630,7 +638,12 @@ fn compose(app: &App, id: String, now: Timestamp, permit: &Permit, details: Deta
         warning: details.warning,
         initiator: details.initiator.unwrap_or_else(|| permit.initiator.clone()),
         target: EventTarget {
-            id: details.target_crn.unwrap_or_else(|| target.crn.clone()),
+            // What has no CRN of its own, a collection or what nobody found, is told as the service that has it.
+            id: details
+                .target_crn
+                .or_else(|| Some(target.crn.clone()))
+                .filter(|crn| !crn.is_empty())
+                .unwrap_or_else(|| target.log_source.clone()),
             name: details.target_name.unwrap_or_else(|| target.name.clone()),
             type_uri: details.target_type.unwrap_or_else(|| target.type_uri.clone()),
             resource_group: target.resource_group.clone(),

@@ -17,5 +17,6 @@ mod sealed;
 mod secrets;
 mod tenancy;
 mod timing;
+mod trail;
 mod weaker;
 mod world;
