@@ -105,7 +105,7 @@ impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
         let states = parts.states.into_iter().map(|s| ((*s).type_id(), s)).collect();
         Arc::new(Self {
-            authn: Authenticator::new(parts.config.issuer()),
+            authn: Authenticator::new(parts.config.issuer(), parts.clock.clone()),
             catalogue: Catalogue::builtin(),
             access: AccessCache::default(),
             audit: AuditWriter::start(parts.store.clone()),

@@ -151,7 +151,8 @@ impl<'a> Tx<'a> {
     }
 
     /// Takes or renews a lease until `now_ms + ttl_ms`; `None` while another holder has it. The epoch fences: it rises
-    /// with every change of holder.
+    /// with every change of holder. One that runs much longer than any lease was taken by a clock that has been set back
+    /// since, and counts as over.
     ///
     /// # Errors
     /// What the engine says.
@@ -166,8 +167,14 @@ impl<'a> Tx<'a> {
             "insert into leases (name, holder, epoch, expires_at) values ($1, $2, 1, $4) \
              on conflict (name) do update set holder = $2, expires_at = $4, \
              epoch = leases.epoch + case when leases.holder = $2 then 0 else 1 end \
-             where leases.holder = $2 or leases.expires_at <= $3 returning epoch",
-            &params![name, holder, now_ms, now_ms.saturating_add(ttl_ms)],
+             where leases.holder = $2 or leases.expires_at <= $3 or leases.expires_at > $5 returning epoch",
+            &params![
+                name,
+                holder,
+                now_ms,
+                now_ms.saturating_add(ttl_ms),
+                now_ms.saturating_add(ttl_ms.saturating_mul(2))
+            ],
         )?;
         row.map(|r| r.get(0)).transpose()
     }

@@ -7,6 +7,7 @@ mod catalogue;
 mod changes;
 mod explain;
 mod first_start;
+mod jumps;
 mod life;
 mod listener;
 mod matrix;
