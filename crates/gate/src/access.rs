@@ -19,8 +19,13 @@ use crate::links::{AccessChange, ExternalAccess, ExternalState, IdentityState, I
 
 /// After this many changes the whole account is read anew, so nobody asks what they were.
 const INCREMENTAL: i64 = 10_000;
-/// Changes that are forgotten in one transaction.
-const FORGOTTEN: i64 = 1_000;
+/// Changes that are kept of each account: a replica that lags behind further reads the account anew anyway.
+const CHANGES_KEPT: i64 = INCREMENTAL;
+/// So many more changes gather before they are forgotten, so that not each change costs a deletion; and so many are
+/// forgotten in one transaction.
+const CHANGES_SPARE: i64 = 1000;
+/// Accounts of one round.
+const ROUND: i64 = 100;
 /// Kinds of changes that the decision depends on.
 const ACCESS_KINDS: &[&str] = &["policy", "member", "role", "group-settings", "access-settings"];
 
@@ -158,13 +163,30 @@ impl App {
     }
 }
 
-/// Forgets changes of accounts that every replica either knows or will not ask about one by one.
+/// Forgets changes that no replica asks for any more.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn forget_changes(app: &App) -> Result<()> {
-    while app.store.write(|tx| Ok::<_, Error>(tx.forget_changes(INCREMENTAL, FORGOTTEN)?)).await? {}
+pub async fn tick(app: &Arc<App>) -> Result<()> {
+    forget(app, CHANGES_KEPT, CHANGES_SPARE).await
+}
+
+/// Forgets all but the newest `kept` changes of each account that has more than `spare` older ones.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget(app: &Arc<App>, kept: i64, spare: i64) -> Result<()> {
+    for (account, rev) in app.store.read(move |tx| tx.forgettable_changes(kept, spare, ROUND)).await? {
+        while forget_some(app, &account, rev).await? {}
+    }
     Ok(())
+}
+
+async fn forget_some(app: &App, account: &str, rev: i64) -> Result<bool> {
+    let of = account.to_owned();
+    let forgotten =
+        app.store.write_for(account, move |tx| tx.forget_changes(&of, rev, CHANGES_SPARE)).await?;
+    Ok(forgotten > 0)
 }
 
 struct Loaded {
@@ -179,11 +201,16 @@ enum Content {
 
 fn load(app: &App, tx: &mut Tx<'_>, account: &AccountId, have: i64) -> Result<Loaded> {
     let rev = tx.revision(account.as_str())?;
-    if have >= 0 && rev - have < INCREMENTAL {
+    let changed = match have {
+        0.. if rev - have < INCREMENTAL => tx.changes_since(account.as_str(), have)?,
+        _ => Vec::new(),
+    };
+    // Each revision has its change. Where one is missing it was forgotten, and what it changed is not known.
+    if have >= 0 && i64::try_from(changed.len()).is_ok_and(|found| found == rev - have) {
         let mut objects = Vec::new();
         let mut identities = Vec::new();
         let mut instances = Vec::new();
-        for change in tx.changes_since(account.as_str(), have)? {
+        for change in changed {
             match change.kind.as_str() {
                 "identity" => identities.push(change.object),
                 "instance" => instances.push(change.object),

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::permits::PermitCounts;
 use crate::rate::FailureLimiter;
 use crate::room::Room;
+use crate::unverified::Unverified;
 
 /// The seams, filled by `server`.
 pub struct Links {
@@ -67,6 +68,8 @@ pub struct App {
     pub links: Links,
     /// Limits failed exchanges per address.
     pub failures: FailureLimiter,
+    /// Refusals of what nobody can verify, until they are told.
+    pub unverified: Unverified,
     /// Counters.
     pub metrics: Metrics,
     /// Room on the disk of the store.
@@ -105,11 +108,12 @@ impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
         let states = parts.states.into_iter().map(|s| ((*s).type_id(), s)).collect();
         Arc::new(Self {
-            authn: Authenticator::new(parts.config.issuer()),
+            authn: Authenticator::new(parts.config.issuer(), parts.clock.clone()),
             catalogue: Catalogue::builtin(),
             access: AccessCache::default(),
             audit: AuditWriter::start(parts.store.clone()),
             failures: FailureLimiter::new(parts.config.limits.failed_exchanges_per_minute),
+            unverified: Unverified::default(),
             metrics: Metrics::new(),
             permits: PermitCounts::default(),
             room: Room::new(parts.store.folder()),

@@ -20,6 +20,10 @@ use crate::authn::Caller;
 use crate::error::{Error, Kind, Result};
 use crate::http::endpoint::{Auth, Effect, Endpoint};
 use crate::links::ExternalState;
+use crate::unverified::Refusal;
+
+/// Audit action of a refusal where the endpoint has none of its own.
+const DENIED: &str = "iam-am.access.deny";
 
 /// What is acted on: decision attributes and audit target in one.
 #[derive(Debug, Clone)]
@@ -499,13 +503,13 @@ impl Ctx {
 
     fn event(&self, id: String, permit: &Permit, details: Details) -> Event {
         let endpoint = &self.0.endpoint;
-        let action = endpoint.events.first().map_or_else(|| permit.action.clone(), |e| (*e).to_owned());
+        let action = endpoint.events.first().map_or_else(|| permit.action.clone(), |e| named(endpoint, e));
         let mut event = compose(&self.0.app, id, self.0.now, permit, details);
         if event.action.is_empty() {
             event.action = action;
         }
         if event.target.type_uri.is_empty() {
-            event.target.type_uri = endpoint.target.to_owned();
+            event.target.type_uri = named(endpoint, endpoint.target);
         }
         event.correlation_id = self.0.transaction_id.clone();
         event.data_event = endpoint.effect == Effect::Disclose;
@@ -528,11 +532,11 @@ impl Ctx {
             }
             (trail.target.clone(), trail.permitted, trail.details.clone())
         };
-        let Some(caller) = &self.0.caller else { return Ok(()) };
+        let Some(caller) = &self.0.caller else { return self.unverified(status, error).await };
         details.status = status;
         details.failure = error.map(|e| e.message().to_owned());
         if endpoint.events.is_empty() {
-            details.action = Some("iam-am.access.deny".into());
+            details.action = Some(DENIED.into());
         }
         let account = caller.account().clone();
         // A stranger's attempt is told in his own trail, like one on what does not exist: neither does he learn there that
@@ -543,7 +547,8 @@ impl Ctx {
             details = Details { action, status, failure: details.failure, ..Details::default() };
         }
         let target = known.unwrap_or_else(|| {
-            let service = endpoint.events.first().and_then(|e| e.split('.').next()).unwrap_or("avouch");
+            let action = endpoint.events.first().map(|e| named(&endpoint, e)).unwrap_or_default();
+            let service = action.split('.').next().filter(|s| !s.is_empty()).unwrap_or("avouch");
             Target::global(service, &account, ResourceAttrs::service(&account, service), "")
         });
         let permit = Permit {
@@ -585,6 +590,35 @@ impl Ctx {
         let event = self.event(EventIds::draw(self).iter().next(), &permit, details);
         self.0.app.audit.durable(event, Vec::new()).await
     }
+    /// A token that proves nobody is told to the operator, like a login that nobody can verify.
+    async fn unverified(&self, status: u16, error: Option<&Error>) -> Result<()> {
+        let Some(error) = error else { return Ok(()) };
+        if self.0.endpoint.auth == Auth::Anonymous || error.kind() != Kind::Unauthenticated {
+            return Ok(());
+        }
+        let reason = error.reason_label().unwrap_or("unauthenticated");
+        let refusal = Refusal { action: DENIED, reason, status, display: "IAM Access Management" };
+        if !self.0.app.unverified.note(&self.0.app, self.address(), refusal, self.now()).await? {
+            return Ok(());
+        }
+        let mut details = Details {
+            action: Some(DENIED.to_owned()),
+            status,
+            failure: Some(error.message().to_owned()),
+            ..Details::default()
+        };
+        details.request("operation", self.0.endpoint.operation);
+        details.decision.insert("stage".into(), json!("evidence"));
+        details.decision.insert("reason".into(), json!(reason));
+        self.record_soon(&refusal.permit(self.initiator()), details).await
+    }
+}
+
+/// A declared word with the service in place of `<service>`. Handlers name the service of an instance; where there is no
+/// instance, it is the one that decides about instances.
+fn named(endpoint: &Endpoint, declared: &str) -> String {
+    let deciding = endpoint.actions.first().and_then(|a| a.split('.').next()).unwrap_or("avouch");
+    declared.replace("<service>", deciding)
 }
 
 /// The event of a background job, which has no request: it goes into the transaction of the change
@@ -626,7 +660,12 @@ fn compose(app: &App, id: String, now: Timestamp, permit: &Permit, details: Deta
         warning: details.warning,
         initiator: details.initiator.unwrap_or_else(|| permit.initiator.clone()),
         target: EventTarget {
-            id: details.target_crn.unwrap_or_else(|| target.crn.clone()),
+            // What has no CRN of its own, a collection or what nobody found, is told as the service that has it.
+            id: details
+                .target_crn
+                .or_else(|| Some(target.crn.clone()))
+                .filter(|crn| !crn.is_empty())
+                .unwrap_or_else(|| target.log_source.clone()),
             name: details.target_name.unwrap_or_else(|| target.name.clone()),
             type_uri: details.target_type.unwrap_or_else(|| target.type_uri.clone()),
             resource_group: target.resource_group.clone(),

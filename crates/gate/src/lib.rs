@@ -19,6 +19,7 @@ pub mod permits;
 pub mod places;
 pub mod rate;
 pub mod room;
+pub mod unverified;
 
 pub use self::http::endpoint::{Auth, Effect, Endpoint, ErrorContext, Service};
 pub use self::http::request::Request;

@@ -96,6 +96,7 @@ async fn masters(ctx: Ctx, request: Request) -> Result<Response> {
     if body.action != "refresh" {
         return Err(Error::invalid("action", "The only action is 'refresh'."));
     }
+    ctx.detail(|d| d.status = 204);
     http::refresh_now(&ctx, &r).await?;
     Ok(Response::empty(204))
 }

@@ -39,7 +39,13 @@ pub struct Options {
 impl Options {
     /// A server on the clock and randomness of the machine.
     pub fn new(config: Config, data: PathBuf) -> Self {
-        Self { config, data, store: None, clock: Arc::new(SystemClock), rng: Arc::new(SystemRandom) }
+        Self {
+            config,
+            data,
+            store: None,
+            clock: Arc::new(SystemClock::default()),
+            rng: Arc::new(SystemRandom),
+        }
     }
 }
 

@@ -14,14 +14,13 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How late the figures may be that are counted in memory.
 const COUNTS_EVERY: Duration = Duration::from_secs(1);
 
-/// How often old changes are looked for, which takes a look at every account.
-const FORGET_EVERY: Duration = Duration::from_secs(600);
+/// How often it is looked whether changes of accounts can be forgotten: nothing waits for that.
+const CHANGES_EVERY: Duration = Duration::from_secs(300);
 
 type Job = (&'static str, Duration, for<'a> fn(&'a Arc<App>) -> BoxFuture<'a, Result<()>>);
 
 /// Every job, how often it looks for work, and what it does.
 const JOBS: [Job; 10] = [
-    ("changes of accounts", FORGET_EVERY, |app| avouch_gate::access::forget_changes(app).boxed()),
     ("disk", COUNTS_EVERY, |app| avouch_gate::room::tick(app).boxed()),
     ("signing keys", EVERY, |app| avouch_iam::signing_keys::tick(app).boxed()),
     ("tokens", EVERY, |app| avouch_iam::token::tick(app).boxed()),
@@ -29,6 +28,7 @@ const JOBS: [Job; 10] = [
     ("secrets", EVERY, |app| avouch_secrets::tick(app).boxed()),
     ("reclamations", EVERY, |app| avouch_platform::tick(app).boxed()),
     ("API keys", EVERY, |app| avouch_iam::api_keys::purge::tick(app).boxed()),
+    ("old changes", CHANGES_EVERY, |app| avouch_gate::access::tick(app).boxed()),
     ("policies", EVERY, |app| avouch_iam::access_source::tick(app).boxed()),
     ("permits of policies", COUNTS_EVERY, |app| avouch_iam::policies::permits::flush(app).boxed()),
 ];

@@ -124,30 +124,36 @@ impl<'a> Tx<'a> {
         rows.iter().map(|r| Ok(Change { rev: r.get(0)?, kind: r.get(1)?, object: r.get(2)? })).collect()
     }
 
-    /// Forgets changes of one account but its last `kept` ones, the oldest `most` of them; false when there are none
-    /// such in any account.
+    /// Accounts with more than `spare` changes before their newest `kept` ones, with the revision up to which
+    /// [`Tx::forget_changes`] may forget.
     ///
     /// # Errors
     /// What the engine says.
-    pub fn forget_changes(&mut self, kept: i64, most: i64) -> Result<bool> {
-        let oldest = self.query_opt(
-            "select r.account_id, r.rev, c.rev from account_revisions r join account_changes c \
-             on c.account_id = r.account_id and c.rev = \
-             (select min(o.rev) from account_changes o where o.account_id = r.account_id) \
-             where c.rev <= r.rev - $1 limit 1",
-            &params![kept],
+    pub fn forgettable_changes(&mut self, kept: i64, spare: i64, limit: i64) -> Result<Vec<(String, i64)>> {
+        let rows = self.query(
+            "select r.account_id, r.rev - $1 from account_revisions r where r.rev > $1 + $2 and exists \
+             (select 1 from account_changes c where c.account_id = r.account_id and c.rev <= r.rev - $1 - $2) limit $3",
+            &params![kept, spare, limit],
         )?;
-        let Some(row) = oldest else { return Ok(false) };
-        let (account, rev, first): (String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        rows.iter().map(|r| Ok((r.get(0)?, r.get(1)?))).collect()
+    }
+
+    /// Forgets what changed in an account up to and with `rev`, the oldest `most` of it, and says how many that were.
+    /// Whoever asks [`Tx::changes_since`] an earlier revision finds fewer changes than there are revisions.
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub fn forget_changes(&mut self, account: &str, rev: i64, most: i64) -> Result<u64> {
         self.execute(
-            "delete from account_changes where account_id = $1 and rev <= $2",
-            &params![account, (rev - kept).min(first + most - 1)],
-        )?;
-        Ok(true)
+            "delete from account_changes where account_id = $1 and rev <= $2 and rev < $3 + \
+             (select min(o.rev) from account_changes o where o.account_id = $1)",
+            &params![account, rev, most],
+        )
     }
 
     /// Takes or renews a lease until `now_ms + ttl_ms`; `None` while another holder has it. The epoch fences: it rises
-    /// with every change of holder.
+    /// with every change of holder. One that runs much longer than any lease was taken by a clock that has been set back
+    /// since, and counts as over.
     ///
     /// # Errors
     /// What the engine says.
@@ -162,8 +168,14 @@ impl<'a> Tx<'a> {
             "insert into leases (name, holder, epoch, expires_at) values ($1, $2, 1, $4) \
              on conflict (name) do update set holder = $2, expires_at = $4, \
              epoch = leases.epoch + case when leases.holder = $2 then 0 else 1 end \
-             where leases.holder = $2 or leases.expires_at <= $3 returning epoch",
-            &params![name, holder, now_ms, now_ms.saturating_add(ttl_ms)],
+             where leases.holder = $2 or leases.expires_at <= $3 or leases.expires_at > $5 returning epoch",
+            &params![
+                name,
+                holder,
+                now_ms,
+                now_ms.saturating_add(ttl_ms),
+                now_ms.saturating_add(ttl_ms.saturating_mul(2))
+            ],
         )?;
         row.map(|r| r.get(0)).transpose()
     }

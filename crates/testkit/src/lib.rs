@@ -114,6 +114,11 @@ impl TestApp {
         self.clock.advance_secs(seconds);
     }
 
+    /// Sets the wall clock forward or back, while no time passes.
+    pub fn jump_secs(&self, seconds: i64) {
+        self.clock.jump_secs(seconds);
+    }
+
     /// The clock.
     pub fn now(&self) -> Timestamp {
         avouch_gate::clock::Clock::now(self.clock.as_ref())

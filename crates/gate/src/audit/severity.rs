@@ -37,6 +37,8 @@ const CRITICAL: &[&str] = &[
     "iam-identity.cluster.register",
     "iam-identity.cluster.update",
     "iam-identity.cluster-key.revoke",
+    "iam-identity.issuer.register",
+    "iam-identity.issuer.update",
     "iam-identity.session.revoke",
     "iam-am.policy.create",
     "iam-am.policy.update",

@@ -15,6 +15,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Clock;
 use crate::error::{Error, Kind, Result};
 
 /// Leeway for clocks of other replicas, seconds.
@@ -174,11 +175,14 @@ impl std::fmt::Debug for TokenKeys {
 struct Cached {
     claims: Arc<TokenClaims>,
     kid: String,
+    /// By the steady clock: the token does not count longer when the wall clock is set back.
+    until: i64,
 }
 
 /// Verifies access tokens, with a cache by full hash.
 pub struct Authenticator {
     issuer: String,
+    clock: Arc<dyn Clock>,
     keys: arc_swap::ArcSwap<TokenKeys>,
     cache: moka::sync::Cache<[u8; 32], Arc<Cached>>,
 }
@@ -191,9 +195,10 @@ impl std::fmt::Debug for Authenticator {
 
 impl Authenticator {
     /// `issuer` is compared byte for byte.
-    pub fn new(issuer: String) -> Self {
+    pub fn new(issuer: String, clock: Arc<dyn Clock>) -> Self {
         Self {
             issuer,
+            clock,
             keys: arc_swap::ArcSwap::from_pointee(TokenKeys::default()),
             cache: moka::sync::Cache::new(20_000),
         }
@@ -235,6 +240,10 @@ impl Authenticator {
         }
         let hash = sha256(token.as_bytes());
         if let Some(cached) = self.cache.get(&hash) {
+            // Kept as it is: verified anew, it would have a new end.
+            if self.clock.steady() >= cached.until {
+                return Err(expired());
+            }
             if !self.key_counts(&cached.kid, now) || now.secs() >= cached.claims.exp {
                 self.cache.invalidate(&hash);
                 return Err(expired());
@@ -272,7 +281,9 @@ impl Authenticator {
             return Err(expired());
         }
         let claims = Arc::new(claims);
-        self.cache.insert(hash, Arc::new(Cached { claims: claims.clone(), kid }));
+        let left = claims.exp.saturating_sub(now.secs()).saturating_mul(1000);
+        let until = self.clock.steady().saturating_add(left);
+        self.cache.insert(hash, Arc::new(Cached { claims: claims.clone(), kid, until }));
         Ok(Caller { claims, token_hash: hash })
     }
 

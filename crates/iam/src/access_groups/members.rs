@@ -178,7 +178,12 @@ async fn is_member(ctx: Ctx, request: Request) -> Result<Response> {
     authorize(&ctx, "iam-groups.members.read", &group).await?;
     let (id, wanted) = (group.id.clone(), iam_id.clone());
     match ctx.read(move |tx| sql::member(tx, &id, &wanted)).await? {
-        Some(_) => Ok(Response::empty(204)),
+        Some(_) => {
+            ctx.detail(|d| {
+                d.request("members", vec![iam_id]);
+            });
+            Ok(Response::empty(204))
+        }
         None => Err(not_member(&iam_id, group.id.as_str())),
     }
 }

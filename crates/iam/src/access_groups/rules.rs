@@ -132,6 +132,9 @@ async fn get(ctx: Ctx, request: Request) -> Result<Response> {
     authorize(&ctx, "iam-groups.rules.read", &group).await?;
     let wanted = id.clone();
     let rule = ctx.read(move |tx| sql::rule(tx, &group.id, &wanted)).await?.ok_or_else(|| no_rule(&id))?;
+    ctx.detail(|d| {
+        d.request("rule_id", id);
+    });
     Ok(Response::json(200, &render(&rule))?.etag(&rule.etag))
 }
 

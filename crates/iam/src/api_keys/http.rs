@@ -80,7 +80,10 @@ async fn load(ctx: &Ctx, text: &str, action: &str) -> Result<(ApiKey, Permit)> {
     }
     let found = ctx.read(move |tx| sql::get(tx, &account, &id)).await?.ok_or_else(|| not_found(text))?;
     ctx.detail(|d| {
-        let verb = action.rsplit('.').next().unwrap_or("update");
+        let verb = match action.rsplit('.').next() {
+            Some("get") => "read",
+            verb => verb.unwrap_or("update"),
+        };
         d.action(format!("iam-identity.{}.{verb}", found.kind()));
     });
     let permit = decide(ctx, &found, action).await?;
@@ -181,6 +184,8 @@ async fn may_create(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Per
             }
             ctx.authorize_member("iam-identity.user-apikey.create", &target)
         }
+        // COMPAT: the lock of a service ID guards its record and its policies; published are locks of their own for keys,
+        // and services that make keys of locked service IDs.
         IamKind::ServiceId => {
             let id = owner.as_service_id().ok_or_else(unknown_owner)?;
             let found = ctx.read(move |tx| service_ids::sql::get(tx, &id)).await?;
@@ -303,7 +308,11 @@ pub async fn get(ctx: Ctx, request: Request) -> Result<Response> {
     let (key, permit) = load(&ctx, request.param("id")?, "iam-identity.apikey.get").await?;
     let tag = key.etag.clone();
     let mut shown = match stored_value(&ctx, &key)? {
-        None => render(&key, None),
+        None => {
+            // Nothing secret is shown: that is no event.
+            ctx.recorded();
+            render(&key, None)
+        }
         Some(value) => {
             let read = format!("iam-identity.{}.read", key.kind());
             ctx.disclose(

@@ -8,7 +8,7 @@ pub mod sql;
 use avouch_crypto::digest;
 use avouch_crypto::rng;
 use avouch_crypto::secret::{SecretBytes, SecretString};
-use avouch_gate::{Ctx, Endpoint, Error, Result, Target, etag};
+use avouch_gate::{Ctx, Effect, Endpoint, Error, Result, Target, etag};
 use avouch_policy::access::ResourceAttrs;
 use avouch_store::Tx;
 use avouch_wire::crn::Crn;
@@ -292,7 +292,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             ])
             .events(TARGET, &["iam-identity.user-apikey.create", "iam-identity.serviceid-apikey.create"]),
         Endpoint::get("/v1/apikeys/details", "get_api_keys_details", http::details).actions(GET),
-        Endpoint::get("/v1/apikeys/{id}", "get_api_key", http::get).actions(GET),
+        Endpoint::get("/v1/apikeys/{id}", "get_api_key", http::get)
+            .actions(GET)
+            .events(TARGET, &["iam-identity.user-apikey.read", "iam-identity.serviceid-apikey.read"])
+            .effect(Effect::Disclose),
         Endpoint::put("/v1/apikeys/{id}", "update_api_key", http::update)
             .actions(UPDATE)
             .events(TARGET, UPDATED),

@@ -257,9 +257,15 @@ pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
         if s.locked {
             return Err(locked());
         }
-        for key in api_keys::sql::list(tx, &s.account, Some(&s.iam_id()))? {
+        let keys = api_keys::sql::list(tx, &s.account, Some(&s.iam_id()))?;
+        if keys.iter().any(|key| key.locked) {
+            // COMPAT: published is that the keys go first, and that a service ID whose keys cannot go is a conflict.
+            event.locked = true;
+            return Err(Error::new(Kind::Locked, "An API key of the service ID is locked; unlock it first."));
+        }
+        for key in keys {
             api_keys::sql::delete(tx, &key)?;
-            let mut told = Details { status: 204, locked: key.locked, ..Details::default() };
+            let mut told = Details { status: 204, ..Details::default() };
             told.action("iam-identity.serviceid-apikey.delete");
             told.target(key.crn(), &key.name);
             told.target_type = Some("iam-identity/serviceid-apikey".into());

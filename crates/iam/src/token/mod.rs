@@ -23,9 +23,9 @@ pub mod trust;
 
 use std::sync::Arc;
 
+use avouch_gate::unverified::type_uri;
 use avouch_gate::{App, Endpoint, Result, Service};
 
-use self::failures::UnverifiedLogins;
 use self::trust::TrustCache;
 use crate::signing_keys::SigningKeys;
 
@@ -48,7 +48,6 @@ pub struct Tokens {
     pub keys: SigningKeys,
     /// Profiles in memory.
     pub trust: TrustCache,
-    unverified: UnverifiedLogins,
 }
 
 impl Tokens {
@@ -58,12 +57,12 @@ impl Tokens {
     }
 }
 
-/// Housekeeping: counted failures are told, old sessions forgotten.
+/// Housekeeping: counted refusals are told, old sessions forgotten.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn tick(app: &Arc<App>) -> Result<()> {
-    app.state::<Tokens>()?.unverified.tick(app).await?;
+    app.unverified.tick(app).await?;
     let before = app.clock.now().plus_secs(-FORGET_AFTER_SECS);
     app.store.write(move |tx| sessions::purge(tx, before)).await
 }
@@ -75,15 +74,6 @@ pub(crate) mod actions {
     pub const COMPUTE: &str = "iam-identity.computeresource-token.login";
     pub const ASSUME: &str = "iam-identity.trustedprofile-apikey.login";
     pub const REFRESH: &str = "iam-identity.user-refreshtoken.login";
-}
-
-/// `iam-identity/<object>` of an audit action.
-fn type_uri(action: &str) -> String {
-    let mut parts = action.split('.');
-    match (parts.next(), parts.next()) {
-        (Some(service), Some(object)) => format!("{service}/{object}"),
-        _ => action.to_owned(),
-    }
 }
 
 const LOGINS: &[&str] =

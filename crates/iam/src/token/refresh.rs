@@ -41,6 +41,16 @@ fn expired() -> Error {
         .reason("refresh_expired")
 }
 
+fn too_much() -> Error {
+    Error::invalid("scope", "The property 'scope' asks for more than the login was given.")
+        .reason("scope_wider")
+}
+
+/// Whether every scope that is asked for was given before: a refresh may leave scopes out, and never adds any.
+fn within(asked: &str, given: &str) -> bool {
+    asked.split_ascii_whitespace().all(|scope| given.split_ascii_whitespace().any(|g| g == scope))
+}
+
 struct Known {
     token: RefreshToken,
     session: Session,
@@ -87,6 +97,7 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
     let now = ctx.now();
     // The account that the login goes on in may let sessions rest for less than the one where it began.
     let idle = session.idle(&limits, now);
+    let wider = form.get("scope").is_some_and(|asked| !within(asked, &session.scope));
     let mut admitted = Admitted {
         action: actions::REFRESH,
         authn: subject.as_authn(),
@@ -117,6 +128,9 @@ pub async fn admit(ctx: &Ctx, form: &Form, client: Client) -> Result<Admitted, R
     }
     if gone {
         return Err(admitted.refused(ctx, invalid("owner_gone")));
+    }
+    if wider {
+        return Err(admitted.refused(ctx, too_much()));
     }
     admitted.account = account;
     Ok(admitted)

@@ -119,6 +119,60 @@ async fn a_locked_service_id_changes_only_by_being_unlocked() {
 }
 
 #[tokio::test]
+async fn a_service_id_with_a_locked_key_is_deleted_only_after_the_key_was_unlocked() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let body = json!({"account_id": t.account(), "name": "s", "apikey": {"name": "free"}});
+    let made = admin.post("/v1/serviceids", body).await;
+    let path = format!("/v1/serviceids/{}", text(&made, "id"));
+    let key = json!({"name": "locked", "iam_id": made.body["iam_id"]});
+    let key = admin.with_header("entity-lock", "true").post("/v1/apikeys", key).await;
+    assert_eq!((key.status, &key.body["locked"]), (201, &json!(true)));
+    let r = admin.delete(&path).await;
+    assert_eq!((r.status, code(&r)), (409, "BXNIM0112E"), "{}", r.text);
+    let told = event(&t, "iam-identity.account-serviceid.delete").await;
+    assert_eq!((&told["outcome"], &told["severity"]), (&json!("failure"), &json!("critical")));
+    // Nothing went: neither the service ID, nor the key that is not locked.
+    assert!(t.events(&[("action", "iam-identity.serviceid-apikey.delete")]).await.is_empty());
+    let free = made.body["apikey"]["apikey"].as_str().unwrap();
+    let locked = key.body["apikey"].as_str().unwrap();
+    for value in [free, locked] {
+        assert_eq!(t.bearer(&t.token(value).await).get("/v1/apikeys").await.status, 200);
+    }
+    let lock = format!("/v1/apikeys/{}/lock", text(&key, "id"));
+    assert_eq!(admin.delete(&lock).await.status, 204);
+    assert_eq!(admin.delete(&path).await.status, 204);
+    assert_eq!(t.events(&[("action", "iam-identity.serviceid-apikey.delete")]).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_locked_service_id_takes_new_keys_and_no_policies() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let body = json!({"account_id": t.account(), "name": "s"});
+    let made = admin.with_header("entity-lock", "true").post("/v1/serviceids", body).await;
+    let key = json!({"name": "k", "iam_id": made.body["iam_id"]});
+    let key = admin.post("/v1/apikeys", key).await;
+    assert_eq!(key.status, 201, "{}", key.text);
+    assert_eq!(t.token(key.body["apikey"].as_str().unwrap()).await.matches('.').count(), 2);
+    let policy = admin
+        .post(
+            "/v2/policies",
+            json!({
+                "type": "access",
+                "subject": {"attributes": [
+                    {"key": "iam_id", "operator": "stringEquals", "value": made.body["iam_id"]}]},
+                "control": {"grant": {"roles": [{"role_id": "crn:v1:bluemix:public:iam::::role:Viewer"}]}},
+                "resource": {"attributes": [
+                    {"key": "accountId", "operator": "stringEquals", "value": t.account()},
+                    {"key": "serviceName", "operator": "stringEquals", "value": "kms"}]},
+            }),
+        )
+        .await;
+    assert_eq!(policy.status, 422, "{}", policy.text);
+}
+
+#[tokio::test]
 async fn users_may_create_service_ids_unless_restricted_and_administer_their_own() {
     let t = TestApp::new().await;
     let admin = t.admin().await;

@@ -229,7 +229,8 @@ pub async fn run(app: &Arc<App>, k: &Kubernetes, r: &Registration) -> Result<boo
 /// Those of the store.
 pub async fn tick(app: &Arc<App>, k: &Arc<Kubernetes>) -> Result<()> {
     let now = app.clock.now();
-    let mut due = app.store.read(move |tx| sql::due(tx, now, ROUND)).await?.into_iter();
+    let latest = now.plus_secs(2 * INTERVAL);
+    let mut due = app.store.read(move |tx| sql::due(tx, now, latest, ROUND)).await?.into_iter();
     let mut running: JoinSet<Result<bool>> = JoinSet::new();
     loop {
         while running.len() < PARALLEL

@@ -168,15 +168,17 @@ pub fn of_issuer(tx: &mut Tx<'_>, issuer: &str) -> Result<Vec<Registration>> {
     tx.query(&sql, &params![issuer])?.iter().map(read).collect()
 }
 
-/// Registrations whose keys are to be fetched by now, the longest waiting first.
+/// Registrations whose keys are to be fetched by now, the longest waiting first. A time after `latest` was written before
+/// the clock was set back: it is not waited for.
 ///
 /// # Errors
 /// Those of the store.
-pub fn due(tx: &mut Tx<'_>, now: Timestamp, limit: i64) -> Result<Vec<Registration>> {
+pub fn due(tx: &mut Tx<'_>, now: Timestamp, latest: Timestamp, limit: i64) -> Result<Vec<Registration>> {
     let sql = format!(
-        "select {COLUMNS} from registrations where remote = 1 and next_refresh <= $1 order by next_refresh limit $2"
+        "select {COLUMNS} from registrations where remote = 1 and (next_refresh <= $1 or next_refresh > $2) \
+         order by next_refresh limit $3"
     );
-    tx.query(&sql, &params![now.millis(), limit])?.iter().map(read).collect()
+    tx.query(&sql, &params![now.millis(), latest.millis(), limit])?.iter().map(read).collect()
 }
 
 /// The keys of a registration, oldest first.

@@ -121,6 +121,21 @@ async fn a_key_missing_twice_retires_and_stops_to_count() {
 }
 
 #[tokio::test]
+async fn keys_are_fetched_on_after_the_clock_was_set_forward_and_back() {
+    let f = Fetched::new().await;
+    let mut hits = f.server.hits();
+    for jump in [3_600, -3_600, 86_400, -86_400, -86_400, -3_600] {
+        f.t.jump_secs(jump);
+        f.t.tick().await;
+        f.t.tick().await;
+        hits += 1;
+        assert_eq!(f.server.hits(), hits, "{jump}: once, and not for ever");
+        assert_eq!(f.code(&f.issuer).await, "ok", "{jump}");
+    }
+    assert_eq!(f.keys().await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_flood_of_a_hundred_thousand_invented_key_ids_is_two_fetches() {
     let f = Fetched::new().await;
     let mut forger = TestIssuer::new(&f.issuer.issuer);

@@ -124,7 +124,8 @@ async fn a_refusal_in_another_accounts_profile_is_told_on_both_sides() {
         own["avouch"]["decision"].get("claims").is_none(),
         "their profile, so our claims are of no use to it"
     );
-    assert_eq!(own["target"]["id"], "");
+    assert_eq!(own["target"]["id"], own["logSourceCRN"]);
+    assert!(own["logSourceCRN"].as_str().unwrap().contains(w.t.account()));
     let r = outsider.get(&format!("/avouch/v1/audit/events?action={LOGIN}")).await;
     let theirs = &r.body["events"][0];
     assert_eq!(theirs["target"]["id"], made["crn"]);

@@ -148,7 +148,11 @@ async fn get(ctx: Ctx, request: Request) -> Result<Response> {
     ctx.app().audit.flush().await?;
     let wanted = id.clone();
     let found = ctx.read(move |tx| sql::get(tx, &account, &wanted)).await?;
-    Response::json(200, &parsed(&found.ok_or_else(|| Error::not_found("Event", &id))?))
+    let found = found.ok_or_else(|| Error::not_found("Event", &id))?;
+    ctx.detail(|d| {
+        d.request("event_id", id);
+    });
+    Response::json(200, &parsed(&found))
 }
 
 /// Newline-separated JSON, oldest of the page last; follow `x-next-cursor`.

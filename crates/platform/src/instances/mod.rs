@@ -226,7 +226,7 @@ impl InstanceSource for Instances {
 
 /// Endpoints of this resource.
 pub fn endpoints() -> Vec<Endpoint> {
-    const TARGET: &str = "service/instance";
+    const TARGET: &str = "<service>/instance";
     const UPDATE: &[&str] = &["resource-controller.instance.update"];
     const RETRIEVE: &[&str] = &["resource-controller.instance.retrieve"];
     vec![

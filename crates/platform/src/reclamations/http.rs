@@ -64,7 +64,8 @@ pub async fn act(ctx: Ctx, request: Request) -> Result<Response> {
     let (app, now, by) = (ctx.app().clone(), ctx.now(), ctx.caller()?.iam_id().to_string());
     let crn = instance.crn()?.to_string();
     let mut shown = r.clone();
-    ctx.write(permit, move |tx, _event| {
+    ctx.write(permit, move |tx, event| {
+        event.request("reclamation_id", r.id.as_str());
         if restore {
             logic::restore(tx, &r, &by, now)?;
         } else {

@@ -80,6 +80,6 @@ pub fn endpoints() -> Vec<Endpoint> {
             .actions(&["resource-controller.instance.retrieve"]),
         Endpoint::post("/v1/reclamations/{id}/actions/{action}", "run_reclamation_action", http::act)
             .actions(&["resource-controller.instance.create", "resource-controller.instance.delete"])
-            .events("service/instance", &["<service>.instance.restore", "<service>.instance.delete"]),
+            .events("<service>/instance", &["<service>.instance.restore", "<service>.instance.delete"]),
     ]
 }

@@ -125,9 +125,16 @@ async fn add(ctx: Ctx, request: Request) -> Result<Response> {
         created_at: ctx.now(),
     };
     let shown = render(&user);
+    let crn = format!(
+        "crn:v1:{}:public:user-management::a/{}::user:{}",
+        ctx.app().config.cname,
+        user.account,
+        user.iam_id
+    );
     ctx.write(permit, move |tx, event| {
         event.status = 201;
-        event.target(user.iam_id.as_str(), &user.email);
+        event.target(crn.as_str(), &user.email);
+        event.request("iam_id", user.iam_id.as_str());
         sql::insert(tx, &user).map_err(|e| match e.kind() {
             avouch_gate::Kind::Conflict => Error::conflict("A user of that e-mail or IAM id exists already."),
             _ => e,

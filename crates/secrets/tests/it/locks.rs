@@ -225,3 +225,28 @@ async fn locks_of_all_secrets_are_listed_per_secret() {
         assert_eq!(column(&r["secrets_locks"], "secret_name"), found, "{query}");
     }
 }
+
+#[tokio::test]
+async fn a_deleted_instance_comes_back_with_its_locked_secrets_and_its_own_lock_keeps_it_from_going() {
+    let v = Vault::new().await;
+    let admin = v.admin().await;
+    let secret = admin.text("db").await;
+    admin.lock(&secret, "held").await;
+    let instance = format!("/v2/resource_instances/{}", v.guid);
+    assert_eq!(admin.client.post(&format!("{instance}/lock"), json!({})).await.status, 200);
+    assert_eq!(admin.client.delete(&instance).await.status, 422);
+    assert_eq!(admin.client.delete(&format!("{instance}/lock")).await.status, 200);
+    // The deletion of an instance is a plan of a week, and whoever needs the secret has that time.
+    assert_eq!(admin.client.delete(&instance).await.status, 204);
+    v.after(6 * 86_400).await;
+    let admin = v.admin().await;
+    assert_eq!(admin.get(&format!("{secret}/metadata")).await.status, 404);
+    let open = admin.client.get("/v1/reclamations").await.body;
+    let id = open["resources"][0]["id"].as_str().unwrap();
+    let restored = admin.client.post(&format!("/v1/reclamations/{id}/actions/restore"), json!({})).await;
+    assert_eq!(restored.status, 200, "{}", restored.text);
+    assert_eq!(admin.get(&secret).await.body["payload"], "db-1");
+    assert_eq!(admin.get(&format!("{secret}/metadata")).await.body["locks_total"], 1);
+    let r = admin.delete(&secret).await;
+    assert_eq!((r.status, message(&r)), (412, LOCKED));
+}

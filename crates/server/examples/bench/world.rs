@@ -129,7 +129,7 @@ fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str> {
 
 /// What an API server would project into the n-th pod.
 fn cr_token(key: &SigningKey, n: usize) -> String {
-    let now = SystemClock.now().secs();
+    let now = SystemClock::default().now().secs();
     let uid = || rng::uuid_v4(&SystemRandom).to_string();
     let claims = json!({
         "iss": ISSUER, "aud": ["iam"], "iat": now, "nbf": now, "exp": now + 3600, "jti": uid(),

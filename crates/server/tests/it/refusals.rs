@@ -100,3 +100,71 @@ async fn an_event_that_cannot_be_written_takes_no_other_with_it_and_nobody_waits
     assert!(names.contains(&"good".to_owned()) && names.contains(&"more".to_owned()), "{names:?}");
     assert_eq!(names.len(), 2, "{names:?}");
 }
+
+#[tokio::test]
+async fn tokens_that_prove_nobody_are_told_to_the_operator_ten_singly_and_the_rest_counted() {
+    let t = TestApp::new().await;
+    let other = TestApp::new().await;
+    let foreign = other.admin().await.token().to_owned();
+    let old = t.token(t.api_key()).await;
+    t.advance_secs(3600);
+    let admin = t.admin().await;
+    let operator = async || -> Vec<serde_json::Value> {
+        let path = "/avouch/v1/audit/events?trail=operator&action=iam-am.access.deny&limit=200";
+        let r = admin.get(path).await;
+        assert_eq!(r.status, 200, "{}", r.text);
+        r.body["events"].as_array().unwrap().clone()
+    };
+    assert!(operator().await.is_empty());
+    let garbage = "CANARY-garbage-7c1e";
+    let mut tried = 0;
+    for (reason, token) in
+        [("bad_token", garbage), ("expired", old.as_str()), ("no_token", ""), ("bad_token", foreign.as_str())]
+    {
+        let address = if token == foreign { [192, 0, 2, 7] } else { [192, 0, 2, 9] };
+        let client = if token.is_empty() { t.anon() } else { t.bearer(token) }.from(address.into());
+        for n in 0..25 {
+            let mark = format!("{reason}-{}-{n}", address[3]);
+            let r = match n % 3 {
+                0 => client.with_header("transaction-id", &mark).get("/v1/profiles?account_id=x").await,
+                1 => client.with_header("transaction-id", &mark).delete("/v1/apikeys/x").await,
+                _ => client.with_header("transaction-id", &mark).get("/v2/groups?account_id=x").await,
+            };
+            assert_eq!(r.status, 401, "{}", r.text);
+        }
+        tried += 1;
+        let told = operator().await;
+        let shown = address.map(|part| part.to_string()).join(".");
+        let of = |e: &&serde_json::Value| {
+            e["avouch"]["decision"]["reason"] == reason && e["initiator"]["host"]["address"] == shown.as_str()
+        };
+        assert_eq!(told.iter().filter(of).count(), 10, "{reason}");
+        assert_eq!(told.len(), tried * 10);
+        let first = told.iter().find(|e| e["correlationId"] == format!("{reason}-{}-0", address[3])).unwrap();
+        assert_eq!(first["requestData"]["operation"], "list_profiles");
+        assert_eq!((&first["reason"]["reasonCode"], &first["outcome"]), (&401.into(), &"failure".into()));
+        assert_eq!((&first["severity"], &first["initiator"]["id"]), (&"critical".into(), &"".into()));
+    }
+    t.tick().await;
+    assert_eq!(operator().await.len(), 40, "the minute is not over");
+    t.advance_secs(61);
+    t.tick().await;
+    t.tick().await;
+    let told = operator().await;
+    let counted: Vec<_> = told
+        .iter()
+        .filter(|e| e["avouch"]["decision"]["count"] == 15 && e["reason"]["reasonCode"] == 401)
+        .collect();
+    assert_eq!((told.len(), counted.len()), (44, 4));
+    // A new minute begins.
+    assert_eq!(t.bearer(garbage).from([192, 0, 2, 9].into()).get("/v1/apikeys").await.status, 401);
+    assert_eq!(operator().await.len(), 45);
+    // Nobody else is told, and no token is.
+    assert!(t.events(&[("action", "iam-am.access.deny")]).await.is_empty());
+    let everything = admin.get("/avouch/v1/audit/events?trail=operator&limit=1000").await.text
+        + &serde_json::to_string(&t.events(&[]).await).unwrap()
+        + &t.anon().get("/metrics").await.text;
+    for token in [garbage, &old, &foreign] {
+        assert!(!everything.contains(token) && !everything.contains(token.split('.').next_back().unwrap()));
+    }
+}

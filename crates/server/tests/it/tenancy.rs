@@ -64,7 +64,7 @@ pub fn word(parameter: &str) -> &'static str {
 
 /// An id of the same form that nothing has: one that differs in the last places of each part that is long enough to be
 /// chosen at random.
-fn never(id: &str) -> String {
+pub fn never(id: &str) -> String {
     let turned = |part: &str| {
         let keep = part.len().saturating_sub(4);
         let turn = |c: char| match c {
@@ -155,7 +155,7 @@ async fn ask_as(client: &Client, e: &Endpoint, path: &str, body: &Value, transac
 }
 
 /// A body that is right, so that what is answered is about the ids of the path.
-fn body_of(own: &World, operation: &str) -> Value {
+pub fn body_of(own: &World, operation: &str) -> Value {
     let attribute = |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
     let role = json!([{"role_id": "crn:v1:bluemix:public:iam::::role:Viewer"}]);
     let iam_id = own.get("serviceid_iam");
@@ -182,6 +182,18 @@ fn body_of(own: &World, operation: &str) -> Value {
             "realm_name": "https://idp.test", "conditions": [{"claim": "c", "operator": "EQUALS", "value": "v"}]}),
         _ => own.body(operation),
     }
+}
+
+/// The path with every parameter filled in, objects as `id` has them, and the query that it cannot do without.
+pub fn filled(world: &World, template: &str, id: &dyn Fn(&str) -> String) -> String {
+    let parts: Vec<String> = template
+        .split('/')
+        .map(|part| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
+            Some(p) => object(template, p).map_or_else(|| word(p).to_owned(), |o| id(world.get(o))),
+            None => part.to_owned(),
+        })
+        .collect();
+    parts.join("/") + &world.query(template)
 }
 
 struct Accounts {
@@ -237,15 +249,7 @@ async fn everything(t: &TestApp, admin: &Client, world: &World) -> BTreeMap<Stri
         if e.method != "GET" || e.path.contains("/audit/") {
             continue;
         }
-        let filled: Vec<String> = e
-            .path
-            .split('/')
-            .map(|part| match part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) {
-                Some(p) => object(e.path, p).map_or(word(p), |o| world.get(o)).to_owned(),
-                None => part.to_owned(),
-            })
-            .collect();
-        let path = format!("{}{}", filled.join("/"), world.query(e.path));
+        let path = filled(world, e.path, &str::to_owned);
         out.insert(path.clone(), ask(admin, &e, &path, &Value::Null).await.text);
     }
     out

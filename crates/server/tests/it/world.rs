@@ -108,6 +108,7 @@ impl World {
         )
         .await;
         let ci = TestIssuer::new("https://ci.test");
+        let ci_kid = ci.kid.clone();
         let ci = make(
             "/avouch/v1/issuers",
             json!({"name": "ci", "issuer": ci.issuer, "jwks": ci.jwks(), "audiences": ["avouch"]}),
@@ -135,10 +136,12 @@ impl World {
         let second = second["guid"].as_str().unwrap();
         assert_eq!(admin.delete(&format!("/v2/resource_instances/{second}")).await.status, 204);
         let reclamations = admin.get("/v1/reclamations").await.body;
+        ids.insert("default_group", default_group.clone());
         ids.insert("reclamation", id(&reclamations["resources"][0]));
         ids.insert("kid", issuer.kid.clone());
         ids.insert("group_rule", id(&rule_of_group));
         ids.insert("issuer", id(&ci));
+        ids.insert("issuer_kid", ci_kid);
         ids.insert("user", user["iam_id"].as_str().unwrap().to_owned());
         ids.insert("event", event["events"][0]["id"].as_str().unwrap_or_default().to_owned());
         ids.insert("apikey_value", key.to_owned());

@@ -248,18 +248,36 @@ async fn refresh_tokens_are_kept_as_hashes_only() {
 }
 
 #[tokio::test]
-async fn a_refresh_asks_for_nothing_that_was_not_granted() {
+async fn a_refresh_may_leave_scopes_out_and_never_adds_any() {
     let t = TestApp::new().await;
-    let first =
-        ask(&bx(&t), &[("grant_type", APIKEY), ("apikey", t.api_key()), ("scope", "ibm reading")]).await.body;
-    assert_eq!(first["scope"], "ibm reading");
-    for wider in ["ibm reading writing", "writing", "IBM", "ibm openid"] {
-        let r = refresh(&t, text(&first, "refresh_token"), &[("scope", wider)]).await;
-        assert_eq!(r.status, 400, "{wider}: {}", r.body);
-        assert!(r.text.contains("scope"), "{}", r.body);
+    let key = [("grant_type", APIKEY), ("apikey", t.api_key())];
+    for (given, asked) in [
+        (Some("openid"), "ibm openid"),
+        (Some("openid"), "ibm"),
+        (Some("openid"), "openid2"),
+        (Some("openid"), "OPENID"),
+        (None, "ibm openid admin"),
+    ] {
+        let mut fields = key.to_vec();
+        fields.extend(given.map(|scope| ("scope", scope)));
+        let login = ask(&bx(&t), &fields).await.body;
+        assert_eq!(login["scope"], given.unwrap_or("ibm openid"));
+        let before =
+            t.events(&[("action", "iam-identity.user-refreshtoken.login"), ("outcome", "failure")]).await;
+        let r = refresh(&t, text(&login, "refresh_token"), &[("scope", asked)]).await;
+        assert_eq!((r.status, code(&r)), (400, "BXNIM0106E".into()), "{given:?} {asked}");
+        assert!(!r.text.contains("admin"), "{}", r.text);
+        let after =
+            t.events(&[("action", "iam-identity.user-refreshtoken.login"), ("outcome", "failure")]).await;
+        assert_eq!(after.len(), before.len() + 1, "told in the trail of the account");
+        // The refused request used nothing up.
+        let r = go_on(&t, &login).await;
+        assert_eq!(r.body["scope"], login["scope"], "{}", r.text);
     }
-    let narrower = refresh(&t, text(&first, "refresh_token"), &[("scope", "ibm")]).await;
-    assert_eq!((narrower.status, &narrower.body["scope"]), (200, &json!("ibm")), "nothing was used up");
-    let same = refresh(&t, text(&narrower.body, "refresh_token"), &[]).await;
-    assert_eq!(same.body["scope"], "ibm reading", "what was granted at the login");
+    let login = ask(&bx(&t), &key).await.body;
+    let less = refresh(&t, text(&login, "refresh_token"), &[("scope", "openid")]).await;
+    assert_eq!(issued(&less)["scope"], "openid");
+    // What was left out once was given all the same.
+    let all = refresh(&t, text(&less.body, "refresh_token"), &[("scope", "openid ibm")]).await;
+    assert_eq!(issued(&all)["scope"], "openid ibm");
 }
