@@ -331,3 +331,43 @@ fn lines_that_are_not_understood_end_with_two() {
     assert!(help.out.contains("trusted-profile-create") && help.err.is_empty());
     assert!(admin.run("completion bash").ok().out.contains("trusted-profile-create"));
 }
+
+#[test]
+fn doubtful_claim_rules_are_warned_about_when_they_are_written() {
+    let world = World::start();
+    let admin = world.owner();
+    admin.run("iam trusted-profile-create shop-api").ok();
+    let create = "iam trusted-profile-rule-create shop-api --type Profile-CR --cr-type IKS_SA";
+    let wide = admin
+        .run(&format!("{create} --name wide --conditions claim:namespace,operator:EQUALS,value:shop"))
+        .ok();
+    assert!(wide.err.contains("WARNING: ") && wide.err.contains("every cluster"), "{}", wide.err);
+    let crn = "claim:crn,operator:EQUALS,value:crn:v1:x";
+    let narrow = admin
+        .run(&format!("{create} --name narrow --conditions {crn} --conditions claim:namespace,operator:EQUALS,value:shop"))
+        .ok();
+    assert!(!narrow.err.contains("WARNING"), "{}", narrow.err);
+    // A change that widens it is told too, and scripts read the rule as ever.
+    let changed = admin
+        .run(&format!("iam trusted-profile-rule-update shop-api narrow --conditions {crn} --output json"));
+    assert!(changed.err.contains("every service account"), "{}", changed.err);
+    let rule: Value = serde_json::from_str(&changed.out).unwrap();
+    assert_eq!(text(&rule, "/name"), "narrow");
+}
+
+#[test]
+fn why_tells_of_life_and_of_the_account_that_somebody_comes_from() {
+    let world = World::start();
+    let admin = world.owner();
+    let profile = admin.json("iam trusted-profile-create shop-api");
+    let (id, account) = (text(&profile, "/id"), text(&profile, "/account_id"));
+    let crn = format!("crn:v1:bluemix:public:iam-identity::a/{account}::profile:{id}");
+    let why = format!("iam why --iam-id iam-{id} --action iam-identity.profile.get --resource {crn}");
+    admin.run("iam trusted-profile-policy-create shop-api --roles Viewer --service-name iam-identity").ok();
+    assert_eq!(text(&admin.json(&why), "/decision"), "permitted");
+    let elsewhere = admin.json(&format!("{why} --home-account 0123456789abcdef0123456789abcdef"));
+    assert_eq!(text(&elsewhere, "/decision"), "refused");
+    admin.run("iam trusted-profile-delete shop-api -f").ok();
+    let gone = admin.run(&why).ok();
+    assert!(gone.out.contains("- identity") && gone.out.contains("no such identity"), "{}", gone.out);
+}

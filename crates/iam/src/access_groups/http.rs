@@ -361,8 +361,8 @@ async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
         event.target(group.crn(), &group.name);
         let empty = sql::members(tx, &id)?.is_empty() && sql::rules(tx, &id)?.is_empty();
         if !empty && !force {
-            let text =
-                "The access group has members or rules. Remove them first, or delete it with 'force=true'.";
+            let text = "The access group has members or rules. Remove them first, or delete it with the query \
+                        parameter 'force=true' (command line: --recursive).";
             return Err(Error::invalid("force", text).code("group_not_empty"));
         }
         let policies = policies::logic::retire_subject(tx, &group.account, id.as_str(), &by, now)?;
