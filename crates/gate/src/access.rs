@@ -276,9 +276,10 @@ impl Account {
         let let_in = self.external(who) != ExternalState::Limited;
         let mut check =
             Reason::check("external_access", let_in).on("account").wanted("an account that is let in");
-        if let Home::Other(home) = who.home {
-            check = check.found(home.as_str());
-        }
+        check = match who.home {
+            Home::Other(home) => check.found(home.as_str()),
+            _ => check.found("an identity that does not live in this one"),
+        };
         if !let_in {
             check = check
                 .detail("the account lets identities of other accounts do nothing, whatever policies say");

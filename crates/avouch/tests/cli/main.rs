@@ -366,8 +366,11 @@ fn why_tells_of_life_and_of_the_account_that_somebody_comes_from() {
     admin.run("iam trusted-profile-policy-create shop-api --roles Viewer --service-name iam-identity").ok();
     assert_eq!(text(&admin.json(&why), "/decision"), "permitted");
     let elsewhere = admin.json(&format!("{why} --home-account 0123456789abcdef0123456789abcdef"));
-    assert_eq!(text(&elsewhere, "/decision"), "refused");
+    // Whether it lives in another account is not told here.
+    assert_eq!(text(&elsewhere, "/decision"), "permitted");
+    let malformed = admin.run(&format!("{why} --home-account elsewhere"));
+    assert!(malformed.code == 1 && malformed.err.contains("account_id"), "{}", malformed.err);
     admin.run("iam trusted-profile-delete shop-api -f").ok();
     let gone = admin.run(&why).ok();
-    assert!(gone.out.contains("- identity") && gone.out.contains("no such identity"), "{}", gone.out);
+    assert!(gone.out.contains("refused") && gone.out.contains("No such identity"), "{}", gone.out);
 }

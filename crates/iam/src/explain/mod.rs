@@ -148,7 +148,8 @@ async fn access_answer(
     } else if !found.alive {
         format!("{iam_id} may not do {action}: it is deleted or not active, so its tokens are refused.")
     } else if !tree.children.iter().any(|c| c.kind == "policy") {
-        format!("{iam_id} may not do {action}: no policy names it or a group it is in.")
+        let unknown = if found.unknown { " No such identity lives in this account." } else { "" };
+        format!("{iam_id} may not do {action}: no policy names it or a group it is in.{unknown}")
     } else {
         let near = tree.first_failure();
         let why = near.map_or_else(String::new, |f| match (&f.claim, &f.wanted) {
