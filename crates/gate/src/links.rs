@@ -106,6 +106,8 @@ pub struct Person {
     pub given_name: String,
     /// Family name.
     pub family_name: String,
+    /// The account drew the IAM id, so nobody was known by it before.
+    pub made_here: bool,
 }
 
 impl Person {

@@ -197,6 +197,7 @@ pub async fn create_account(
                     first_name: "Account".into(),
                     last_name: "Owner".into(),
                     state: "ACTIVE".into(),
+                    made_here: true,
                     created_at: now,
                 },
             )?;

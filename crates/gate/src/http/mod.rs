@@ -285,12 +285,17 @@ async fn authenticate(
         return Ok(None);
     }
     let caller = app.authn.caller(headers, app.clock.now()).map_err(|e| (e, None))?;
-    let state = app.identity(caller.account(), caller.iam_id()).await.map_err(|e| (e, None))?;
-    let revoked = state.revoked_before.is_some_and(|at| caller.issued_at() < at);
-    if !state.alive || revoked {
-        return Err((dead_identity(), Some(caller)));
+    match lives(app, &caller).await {
+        Ok(true) => Ok(Some(caller)),
+        Ok(false) => Err((dead_identity(), Some(caller))),
+        Err(e) => Err((e, None)),
     }
-    Ok(Some(caller))
+}
+
+/// Whether the identity lives, and the token was not revoked.
+async fn lives(app: &Arc<App>, caller: &Caller) -> Result<bool> {
+    let state = app.identity(caller.account(), caller.iam_id()).await?;
+    Ok(state.alive && state.revoked_before.is_none_or(|at| caller.issued_at() >= at))
 }
 
 /// Whether the caller says himself that he sends more than is read here.
@@ -322,6 +327,13 @@ where
         Ok(Err(_)) => return Err(Error::invalid("body", "The request body could not be read.")),
         Err(_) => return Err(Error::invalid("body", "The request body took too long.").with_status(408)),
     };
+    // Whoever is slow to send the body does not stay who he was: the token may have ended meanwhile.
+    if !body.is_empty()
+        && let Ok(caller) = ctx.caller()
+        && !(lives(ctx.app(), caller).await? && ctx.app().clock.now().secs() < caller.claims.exp)
+    {
+        return Err(dead_identity());
+    }
     let request = Request {
         method: head.method.clone(),
         path: head.uri.path().to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use avouch_crypto::rng;
 use avouch_crypto::secret::{SecretBytes, SecretString};
-use avouch_gate::{Ctx, Details, Error, Kind, Permit, Request, Response, Result, Target, etag};
+use avouch_gate::{App, Ctx, Details, Error, Kind, Permit, Request, Response, Result, Target, etag};
 use avouch_policy::access::ResourceAttrs;
 use avouch_store::Tx;
 use avouch_wire::identity::UpdateApiKey;
@@ -103,7 +103,8 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     prepared.key.disabled = disable;
     let permit = may_create(&ctx, &account, &owner).await?;
     let welcome = owner.kind() == IamKind::User && ctx.caller()?.iam_id() != &owner;
-    let limit = ctx.app().config.limits.api_keys_per_identity;
+    let app = ctx.app().clone();
+    let limit = app.config.limits.api_keys_per_identity;
     let author = Author::of(&ctx)?;
     let key = prepared.key.clone();
     ctx.write(permit, move |tx, event| {
@@ -117,7 +118,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
         if owner_gone(tx, &key)? {
             return Err(unknown_owner());
         }
-        if welcome && !newcomer(tx, &key.account, &key.iam_id)? {
+        if welcome && !newcomer(&app, tx, &key.account, &key.iam_id)? {
             return Err(Error::forbidden().reason("access"));
         }
         told::quota(event, "API keys of the identity", limit, || sql::count(tx, &key.account, &key.iam_id))?;
@@ -135,14 +136,15 @@ fn unknown_owner() -> Error {
 }
 
 /// Somebody who was just added to the account cannot log in to make his first key: who adds users makes it for him. Once
-/// he has one, or has logged in, his keys are his own business.
+/// he has one, or has logged in, his keys are his own business, as are those of somebody who was known before by the
+/// IAM id that he was added with.
 async fn may_welcome(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Permit> {
     let refused = || Error::forbidden().reason("access");
     if ctx.caller()?.account() != account || !ctx.app().identity(account, owner).await?.alive {
         return Err(refused());
     }
-    let (of, iam_id) = (account.clone(), owner.clone());
-    if !ctx.read(move |tx| newcomer(tx, &of, &iam_id)).await? {
+    let (app, of, iam_id) = (ctx.app().clone(), account.clone(), owner.clone());
+    if !ctx.read(move |tx| newcomer(&app, tx, &of, &iam_id)).await? {
         return Err(refused());
     }
     let attrs = ResourceAttrs::service(account, "user-management");
@@ -150,8 +152,11 @@ async fn may_welcome(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Pe
     ctx.authorize("user-management.user.create", &target).await
 }
 
-/// Whether the user never had the means to log in.
-fn newcomer(tx: &mut Tx<'_>, account: &AccountId, user: &IamId) -> Result<bool> {
+/// Whether nobody was known by the IAM id before the user was added, and he never had the means to log in.
+fn newcomer(app: &App, tx: &mut Tx<'_>, account: &AccountId, user: &IamId) -> Result<bool> {
+    if !app.links.identities.person(tx, account, user)?.is_some_and(|p| p.made_here) {
+        return Ok(false);
+    }
     let used = activity::of(tx, account, &counted_id(user))?;
     Ok(used.authn_count == 0 && sql::count(tx, account, user)? == 0)
 }
@@ -176,13 +181,15 @@ async fn may_create(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Per
     let target = Target::global("iam-identity", account, attrs, "").of_type(format!("iam-identity/{kind}"));
     match owner.kind() {
         IamKind::User => {
-            if caller.iam_id() != owner || caller.account() != account {
-                return may_welcome(ctx, account, owner).await;
-            }
+            let own = caller.iam_id() == owner && caller.account() == account;
+            let welcome = if own { None } else { Some(may_welcome(ctx, account, owner).await?) };
             if account_settings::restricted(ctx, account, Creation::UserApiKey).await? {
                 return ctx.authorize("iam-identity.user-apikey.create", &target).await;
             }
-            ctx.authorize_member("iam-identity.user-apikey.create", &target)
+            match welcome {
+                Some(permit) => Ok(permit),
+                None => ctx.authorize_member("iam-identity.user-apikey.create", &target),
+            }
         }
         // COMPAT: the lock of a service ID guards its record and its policies; published are locks of their own for keys,
         // and services that make keys of locked service IDs.

@@ -114,14 +114,14 @@ async fn access_question(ctx: &Ctx, question: AccessQuestion) -> Result<ExplainR
             if crn.account().as_ref() != Some(&own) {
                 return Err(not_found());
             }
-            complete(ctx, ResourceAttrs::from_crn(&crn).ok_or_else(bad)?, crn.instance()).await?
+            complete(ctx, &own, ResourceAttrs::from_crn(&crn).ok_or_else(bad)?, crn.instance()).await?
         }
         (None, Some(given)) => {
             if given.get("accountId").and_then(Value::as_str).is_some_and(|a| a != own.as_str()) {
                 return Err(not_found());
             }
             let instance = given.get("serviceInstance").and_then(Value::as_str).unwrap_or_default();
-            complete(ctx, attributes(&own, Some(given)), instance).await?
+            complete(ctx, &own, attributes(&own, Some(given)), instance).await?
         }
         _ => return Err(Error::invalid("resource", "Either 'crn' or 'attributes' must be given.")),
     };
@@ -133,11 +133,16 @@ async fn access_question(ctx: &Ctx, question: AccessQuestion) -> Result<ExplainR
 }
 
 /// Adds what the services add to a request: resource group and tags of the instance.
-async fn complete(ctx: &Ctx, attrs: ResourceAttrs, instance: &str) -> Result<ResourceAttrs> {
+async fn complete(
+    ctx: &Ctx,
+    account: &AccountId,
+    attrs: ResourceAttrs,
+    instance: &str,
+) -> Result<ResourceAttrs> {
     if instance.is_empty() {
         return Ok(attrs);
     }
-    Ok(match ctx.app().instance(instance).await? {
+    Ok(match ctx.app().instance(instance).await?.filter(|info| info.account == *account) {
         Some(info) => attrs.resource_group(&info.resource_group).region(&info.region).tags(info.tags),
         None => attrs,
     })

@@ -245,8 +245,12 @@ mod tests {
 
     #[test]
     fn user_and_service_id_carry_their_own_names() {
-        let person =
-            Person { email: "a@b.test".into(), given_name: "Ada".into(), family_name: "Byron".into() };
+        let person = Person {
+            email: "a@b.test".into(),
+            given_name: "Ada".into(),
+            family_name: "Byron".into(),
+            made_here: true,
+        };
         let user = Subject::User(IamId::parse("IBMid-270003GUSX").unwrap(), person);
         let v = rendered(&user, user.as_authn());
         assert_eq!((&v["realmid"], &v["identifier"]), (&json!("IBMid"), &json!("270003GUSX")));

@@ -57,6 +57,48 @@ async fn who_adds_a_user_makes_his_first_key_and_no_other() {
 }
 
 #[tokio::test]
+async fn nobody_gets_a_key_for_a_person_who_was_known_before_he_was_added() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let other = t.outsider().await;
+    let elsewhere =
+        other.get("/v1/apikeys").await.body["apikeys"][0]["account_id"].as_str().unwrap().to_owned();
+    // The owner of one account is added to another one: whoever runs that must not become him.
+    let added = json!({"email": "victim@avouch.test", "iam_id": t.owner(), "account_id": elsewhere});
+    assert_eq!(other.post("/avouch/v1/users", added).await.status, 201);
+    let key = json!({"name": "k", "iam_id": t.owner(), "account_id": elsewhere});
+    assert_eq!(other.post("/v1/apikeys", key).await.status, 403);
+    // Nor is an id taken first that somebody may be known by later.
+    let reserved = json!({"email": "later@avouch.test", "iam_id": "IBMid-0123456789"});
+    assert_eq!(admin.post("/avouch/v1/users", reserved).await.status, 201);
+    let key = json!({"name": "k", "iam_id": "IBMid-0123456789", "account_id": t.account()});
+    assert_eq!(admin.post("/v1/apikeys", key).await.status, 403);
+}
+
+#[tokio::test]
+async fn the_first_key_of_somebody_else_is_restricted_like_an_own_one() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let (clerk, clerk_id) = t.service_id("clerk").await;
+    let equal = |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
+    let target = json!([equal("accountId", t.account()), equal("serviceName", "user-management")]);
+    t.grant(&admin, &clerk_id, "crn:v1:bluemix:public:iam::::role:Administrator", target).await;
+    let creator = "crn:v1:bluemix:public:iam-identity::::serviceRole:UserApiKeyCreator";
+    let target = json!([equal("accountId", t.account()), equal("serviceName", "iam-identity")]);
+    t.grant(&admin, t.owner(), creator, target).await;
+    let settings = format!("/v1/accounts/{}/settings/identity", t.account());
+    let restrict = json!({"restrict_create_platform_apikey": "RESTRICTED"});
+    let tag = admin.get(&settings).await.etag();
+    assert_eq!(admin.with_header("if-match", &tag).put(&settings, restrict).await.status, 200);
+    for (client, name, status) in [(&clerk, "eve", 403), (&admin, "bob", 201)] {
+        let added = admin.post("/avouch/v1/users", json!({"email": format!("{name}@avouch.test")})).await;
+        let key = json!({"name": "k", "iam_id": added.body["iam_id"], "account_id": t.account()});
+        let made = client.post("/v1/apikeys", key).await;
+        assert_eq!(made.status, status, "{name}: {}", made.text);
+    }
+}
+
+#[tokio::test]
 async fn a_key_lives_from_creation_to_deletion() {
     let t = TestApp::new().await;
     let admin = t.admin().await;

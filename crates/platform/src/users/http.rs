@@ -106,6 +106,7 @@ async fn add(ctx: Ctx, request: Request) -> Result<Response> {
         }
     }
     let account = crate::resource_groups::account_of(&ctx, body.account_id)?;
+    let made_here = body.iam_id.is_none();
     let iam_id = match body.iam_id {
         Some(text) => IamId::parse(&text)
             .ok()
@@ -122,6 +123,7 @@ async fn add(ctx: Ctx, request: Request) -> Result<Response> {
         first_name: body.first_name,
         last_name: body.last_name,
         state: "ACTIVE".into(),
+        made_here,
         created_at: ctx.now(),
     };
     let shown = render(&user);

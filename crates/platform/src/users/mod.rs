@@ -24,6 +24,8 @@ pub struct User {
     pub last_name: String,
     /// `ACTIVE` or `DISABLED_CLASSIC_INFRASTRUCTURE`-like states of the published service; only `ACTIVE` may act.
     pub state: String,
+    /// The IAM id was drawn when he was added; one that was given may be somebody's of another account.
+    pub made_here: bool,
     /// When the user was added.
     pub created_at: Timestamp,
 }
@@ -43,5 +45,10 @@ pub fn state(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Ide
 /// Those of the store.
 pub fn person(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Option<Person>> {
     let user = sql::get(tx, account, iam_id)?.filter(|u| u.state == "ACTIVE");
-    Ok(user.map(|u| Person { email: u.email, given_name: u.first_name, family_name: u.last_name }))
+    Ok(user.map(|u| Person {
+        email: u.email,
+        given_name: u.first_name,
+        family_name: u.last_name,
+        made_here: u.made_here,
+    }))
 }

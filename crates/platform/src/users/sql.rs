@@ -7,7 +7,7 @@ use avouch_wire::time::Timestamp;
 
 use super::User;
 
-const COLUMNS: &str = "account_id, iam_id, email, first_name, last_name, state, created_at";
+const COLUMNS: &str = "account_id, iam_id, email, first_name, last_name, state, made_here, created_at";
 
 /// Writes a new user.
 ///
@@ -15,8 +15,8 @@ const COLUMNS: &str = "account_id, iam_id, email, first_name, last_name, state, 
 /// `Conflict` when the IAM id or e-mail is taken in the account.
 pub fn insert(tx: &mut Tx<'_>, user: &User) -> Result<()> {
     tx.execute(
-        "insert into users (account_id, iam_id, email, first_name, last_name, state, created_at) \
-         values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into users (account_id, iam_id, email, first_name, last_name, state, made_here, created_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
         &params![
             user.account.as_str(),
             user.iam_id.as_str(),
@@ -24,6 +24,7 @@ pub fn insert(tx: &mut Tx<'_>, user: &User) -> Result<()> {
             &user.first_name,
             &user.last_name,
             &user.state,
+            i64::from(user.made_here),
             user.created_at.millis()
         ],
     )?;
@@ -67,6 +68,7 @@ fn read(row: &Row) -> Result<User> {
         first_name: row.get(3)?,
         last_name: row.get(4)?,
         state: row.get(5)?,
-        created_at: Timestamp::from_millis(row.get(6)?),
+        made_here: row.get::<i64>(6)? != 0,
+        created_at: Timestamp::from_millis(row.get(7)?),
     })
 }

@@ -330,3 +330,73 @@ async fn a_token_that_differs_in_one_character_from_a_verified_one_is_refused() 
         assert_eq!(t.bearer(&token).get("/v1/apikeys").await.status, 200);
     }
 }
+
+/// What becomes of a request with `token` whose body comes only after something else happened.
+async fn held(t: &TestApp, token: &str, path: &str, body: Value, meanwhile: impl AsyncFnOnce()) -> u16 {
+    let (waits, waited) = tokio::sync::oneshot::channel();
+    let (send, sent) = tokio::sync::oneshot::channel::<()>();
+    let body = futures_util::stream::once(async move {
+        // Only who was let in is asked for the body.
+        waits.send(()).unwrap();
+        sent.await.unwrap();
+        Ok::<_, std::convert::Infallible>(http_body::Frame::data(bytes::Bytes::from(body.to_string())))
+    });
+    let request = http::Request::post(path)
+        .header("host", "avouch.test")
+        .header("authorization", format!("Bearer {token}"))
+        .body(http_body_util::StreamBody::new(Box::pin(body)))
+        .unwrap();
+    let server = t.server().clone();
+    let answer = tokio::spawn(async move {
+        let address = std::net::IpAddr::from([127, 0, 0, 1]);
+        avouch_gate::http::serve(&server.app, &server.router, request, address).await.status().as_u16()
+    });
+    waited.await.unwrap();
+    meanwhile().await;
+    send.send(()).unwrap();
+    answer.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_the_body_back_does_not_outlive_the_end_of_his_token() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let path = "/v1/profiles";
+    let body = |name: &str| json!({"name": name, "account_id": t.account()});
+    let new = async |name: &str| {
+        let role = "crn:v1:bluemix:public:iam::::role:Administrator";
+        let (client, iam_id) = t.service_id(name).await;
+        let target = json!([
+            {"key": "accountId", "operator": "stringEquals", "value": t.account()},
+            {"key": "serviceName", "operator": "stringEquals", "value": "iam-identity"},
+        ]);
+        t.grant(&admin, &iam_id, role, target).await;
+        (client.token().to_owned(), iam_id)
+    };
+    let (token, _) = new("calm").await;
+    assert_eq!(held(&t, &token, path, body("slow"), async || {}).await, 201);
+    let (token, iam_id) = new("revoked").await;
+    let revoke = async || {
+        t.advance_secs(1);
+        assert_eq!(admin.post("/avouch/v1/revocations", json!({"iam_id": iam_id})).await.status, 201);
+    };
+    assert_eq!(held(&t, &token, path, body("late"), revoke).await, 401);
+    let (token, iam_id) = new("deleted").await;
+    let delete = async || {
+        let id = iam_id.trim_start_matches("iam-");
+        assert_eq!(admin.delete(&format!("/v1/serviceids/{id}")).await.status, 204);
+    };
+    assert_eq!(held(&t, &token, path, body("later"), delete).await, 401);
+    let (token, _) = new("expired").await;
+    assert_eq!(held(&t, &token, path, body("last"), async || t.advance_secs(3600)).await, 401);
+    let admin = t.admin().await;
+    let names = admin.get(&format!("/v1/profiles?account_id={}", t.account())).await.text;
+    assert!(
+        names.contains("\"slow\"") && !names.contains("\"late") && !names.contains("\"last\""),
+        "{names}"
+    );
+    // Each refusal is told as one of the identity that it was.
+    let refused = t.events(&[("outcome", "failure")]).await;
+    let mine = |e: &&Value| e["reason"]["reasonCode"] == 401 && e["initiator"]["id"] != t.owner();
+    assert_eq!(refused.iter().filter(mine).count(), 3, "{refused:?}");
+}
