@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use avouch_policy::access::{Decision, Index, ResourceAttrs};
+use avouch_policy::access::{Decision, Index, Key, ResourceAttrs};
 use avouch_policy::reason::Reason;
 use avouch_store::Tx;
 use avouch_wire::ids::{AccountId, IamId};
@@ -29,6 +29,13 @@ const ROUND: i64 = 100;
 /// Kinds of changes that the decision depends on.
 const ACCESS_KINDS: &[&str] = &["policy", "member", "role", "group-settings", "access-settings"];
 
+/// The service of this deployment itself. What its owner grants in an account makes nobody operate the deployment but in
+/// the account that does.
+pub const OPERATOR_SERVICE: &str = "avouch";
+
+/// The system value that names the account whose policies decide about [`OPERATOR_SERVICE`].
+pub const OPERATING_ACCOUNT: &str = "operating_account";
+
 /// The public group.
 pub const PUBLIC_GROUP: &str = "AccessGroupId-PublicAccess";
 
@@ -37,6 +44,8 @@ struct Picture {
     index: Index,
     groups: HashMap<String, Vec<String>>,
     public: bool,
+    /// The account operates this deployment.
+    operating: bool,
     external: ExternalAccess,
     identities: HashMap<String, IdentityState>,
     instances: HashMap<String, InstanceInfo>,
@@ -49,6 +58,7 @@ impl Picture {
             index: Index::new(),
             groups: HashMap::new(),
             public: true,
+            operating: false,
             external: ExternalAccess::default(),
             identities: HashMap::new(),
             instances: HashMap::new(),
@@ -227,6 +237,8 @@ fn load(app: &App, tx: &mut Tx<'_>, account: &AccountId, have: i64) -> Result<Lo
         return Ok(Loaded { rev, content: Content::Changed { changes, identities, instances } });
     }
     let mut picture = Box::new(Picture::empty());
+    picture.operating =
+        tx.system_value(OPERATING_ACCOUNT)?.is_some_and(|id| id == account.as_str().as_bytes());
     app.links.access.load(tx, account, None, &mut |change| picture.change(change))?;
     Ok(Loaded { rev, content: Content::Whole(picture) })
 }
@@ -308,6 +320,9 @@ impl Account {
         now: Timestamp,
     ) -> Decision {
         let p = self.picture.read();
+        if !p.decides(attrs) {
+            return Decision::default();
+        }
         if let Some(source) = service_source(iam_id) {
             return p.index.decide_service(&source, action, attrs, now);
         }
@@ -316,26 +331,40 @@ impl Account {
 
     fn told(&self, iam_id: &str, action: &str, attrs: &ResourceAttrs, now: Timestamp) -> Reason {
         let p = self.picture.read();
-        if let Some(source) = service_source(iam_id) {
-            return p.index.explain_service(&source, action, attrs, now);
+        let mut tree = match service_source(iam_id) {
+            Some(source) => p.index.explain_service(&source, action, attrs, now),
+            None => p.with_subjects(iam_id, |subjects| p.index.explain(subjects, action, attrs, now)),
+        };
+        if !p.decides(attrs) {
+            let check = Reason::check("operating_account", false).on("account");
+            tree.result = false;
+            tree.children.insert(0, check.detail("policies of another account operate this deployment"));
         }
-        p.with_subjects(iam_id, |subjects| p.index.explain(subjects, action, attrs, now))
+        tree
     }
 
     /// Roles, as policies name them, that `iam_id` holds on the target.
     pub fn granted_roles(&self, iam_id: &str, attrs: &ResourceAttrs, now: Timestamp) -> Vec<String> {
         let p = self.picture.read();
+        if !p.decides(attrs) {
+            return Vec::new();
+        }
         p.with_subjects(iam_id, |subjects| p.index.granted_roles(subjects, attrs, now))
     }
 
     /// Whether `iam_id` may do anything at all on or inside what `attrs` describes.
     pub fn reaches(&self, iam_id: &str, attrs: &ResourceAttrs, now: Timestamp) -> bool {
         let p = self.picture.read();
-        p.with_subjects(iam_id, |subjects| p.index.reaches(subjects, attrs, now))
+        p.decides(attrs) && p.with_subjects(iam_id, |subjects| p.index.reaches(subjects, attrs, now))
     }
 }
 
 impl Picture {
+    /// Whether the account's policies decide about this at all.
+    fn decides(&self, attrs: &ResourceAttrs) -> bool {
+        self.operating || attrs.get(Key::SERVICE) != Some(OPERATOR_SERVICE)
+    }
+
     fn change(&mut self, change: AccessChange) {
         match change {
             AccessChange::Policy { id, doc: Some(doc) } => self.index.upsert(&id, &doc),

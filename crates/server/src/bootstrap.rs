@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use avouch_crypto::rng;
 use avouch_crypto::secret::SecretString;
+use avouch_gate::access::OPERATING_ACCOUNT;
 use avouch_gate::audit::{self, Event, EventTarget, Initiator};
 use avouch_gate::{App, Error, Result};
 use avouch_platform::accounts::Account;
@@ -126,7 +127,8 @@ pub async fn ensure(app: &Arc<App>, folder: Option<&Path>) -> anyhow::Result<Opt
         file.publish(|id| known.iter().any(|a| a.id == *id)).context("cannot write bootstrap.env")
     };
     let known = app.store.read(avouch_platform::accounts::sql::all).await.map_err(told)?;
-    if !known.is_empty() {
+    if let Some(first) = known.first() {
+        operating(app, first.id.clone()).await.map_err(told)?;
         if let Some(file) = &file {
             publish(file).await?;
         }
@@ -146,6 +148,19 @@ pub async fn ensure(app: &Arc<App>, folder: Option<&Path>) -> anyhow::Result<Opt
         Err(e) if e.kind() == avouch_gate::Kind::Conflict => Ok(None),
         Err(e) => Err(told(e)),
     }
+}
+
+/// Stores of versions that kept no such value are operated by their oldest account.
+async fn operating(app: &Arc<App>, oldest: AccountId) -> Result<()> {
+    if app.store.read::<_, Error, _>(|tx| Ok(tx.system_value(OPERATING_ACCOUNT)?)).await?.is_some() {
+        return Ok(());
+    }
+    app.store
+        .write(move |tx| match tx.system_value(OPERATING_ACCOUNT)? {
+            Some(_) => Ok(()),
+            None => Ok::<_, Error>(tx.set_system_value(OPERATING_ACCOUNT, oldest.as_str().as_bytes())?),
+        })
+        .await
 }
 
 fn told(e: Error) -> anyhow::Error {
@@ -188,6 +203,9 @@ pub async fn create_account(
                     created_at: now,
                 },
             )?;
+            if operator {
+                tx.set_system_value(OPERATING_ACCOUNT, a.as_str().as_bytes())?;
+            }
             avouch_platform::users::sql::insert(
                 tx,
                 &User {

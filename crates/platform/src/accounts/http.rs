@@ -1,5 +1,6 @@
 //! Requests on accounts.
 
+use avouch_gate::access::OPERATOR_SERVICE;
 use avouch_gate::{Ctx, Endpoint, Request, Response, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ fn render(a: &Account) -> Value {
 /// The caller's own account; an operator sees all.
 async fn list(ctx: Ctx, _request: Request) -> Result<Response> {
     let own = ctx.caller()?.account().clone();
-    let target = Target::global("avouch", &own, ResourceAttrs::service(&own, "avouch"), "");
+    let target = Target::global(OPERATOR_SERVICE, &own, ResourceAttrs::service(&own, OPERATOR_SERVICE), "");
     let operator = ctx.filter(&own).await?.permits("avouch.account.read", &target.attrs);
     let rows = ctx.read(sql::all).await?;
     let shown: Vec<Value> = rows.iter().filter(|a| operator || a.id == own).map(render).collect();

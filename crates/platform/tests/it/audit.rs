@@ -91,3 +91,48 @@ async fn a_trail_is_read_by_its_account_and_the_operators_by_the_operator() {
     // Reading leaves its own event.
     assert!(!t.events(&[("action", "atracker.events.search")]).await.is_empty());
 }
+
+#[tokio::test]
+async fn the_owner_of_another_account_becomes_no_operator_by_policies_of_his_own() {
+    let t = TestApp::new().await;
+    let owner = t.outsider().await;
+    let key = &owner.get("/v1/apikeys").await.body["apikeys"][0];
+    let (account, iam_id) = (key["account_id"].as_str().unwrap(), key["iam_id"].as_str().unwrap());
+    let is =
+        |key: &str, operator: &str, value: &str| json!({"key": key, "operator": operator, "value": value});
+    let custom = json!({"name": "Operating", "display_name": "Operating", "account_id": account,
+        "service_name": "avouch", "actions": ["avouch.audit.read-operator", "avouch.account.read"]});
+    let custom = owner.post("/v2/roles", custom).await;
+    let custom =
+        custom.body["crn"].as_str().unwrap_or("crn:v1:bluemix:public:iam::::role:Administrator").to_owned();
+    let platform = |name: &str| format!("crn:v1:bluemix:public:iam::::role:{name}");
+    for more in [
+        vec![],
+        vec![is("serviceName", "stringEquals", "avouch")],
+        vec![is("serviceName", "stringMatch", "av*")],
+        vec![is("serviceName", "stringMatch", "*")],
+        vec![is("serviceType", "stringEquals", "service")],
+        vec![is("serviceType", "stringEquals", "platform_service")],
+        vec![is("serviceType", "stringMatch", "*")],
+        vec![is("service_group_id", "stringEquals", "IAM")],
+    ] {
+        for role in [platform("Administrator"), platform("Editor"), platform("Viewer"), custom.clone()] {
+            let mut attributes = vec![is("accountId", "stringEquals", account)];
+            attributes.extend(more.clone());
+            let policy = json!({
+                "type": "access",
+                "subject": {"attributes": [is("iam_id", "stringEquals", iam_id)]},
+                "control": {"grant": {"roles": [{"role_id": role}]}},
+                "resource": {"attributes": attributes},
+            });
+            let made = owner.post("/v2/policies", policy).await.status;
+            assert_eq!(
+                owner.get(&format!("{EVENTS}?trail=operator")).await.status,
+                403,
+                "{role} {more:?}: {made}"
+            );
+            let seen = owner.get("/avouch/v1/accounts").await;
+            assert_eq!(seen.body["accounts"].as_array().unwrap().len(), 1, "{role} {more:?}: {made}");
+        }
+    }
+}
