@@ -28,6 +28,7 @@ use crate::app::App;
 use crate::authn::Caller;
 use crate::ctx::{Ctx, Inner, Trail};
 use crate::error::{Error, Kind, Result};
+use crate::links::Life;
 use crate::room::Level;
 
 /// Longest request target, bytes.
@@ -286,8 +287,7 @@ async fn authenticate(
     }
     let caller = app.authn.caller(headers, app.clock.now()).map_err(|e| (e, None))?;
     let state = app.identity(caller.account(), caller.iam_id()).await.map_err(|e| (e, None))?;
-    let revoked = state.revoked_before.is_some_and(|at| caller.issued_at() < at);
-    if !state.alive || revoked {
+    if state.life(Some(caller.issued_at())) != Life::Lives {
         return Err((dead_identity(), Some(caller)));
     }
     Ok(Some(caller))

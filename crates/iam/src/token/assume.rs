@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use avouch_gate::authn::Caller;
+use avouch_gate::links::Life;
 use avouch_gate::{Ctx, Details, Error, Kind, Permit, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_wire::ids::{AccountId, IamKind};
@@ -29,7 +30,7 @@ pub async fn presented(ctx: &Ctx, token: &str) -> Result<Caller> {
         _ => invalid("BXNIM0407E", "The presented token is invalid.", "access_token_invalid"),
     })?;
     let state = ctx.app().identity(caller.account(), caller.iam_id()).await?;
-    if !state.alive || state.revoked_before.is_some_and(|at| caller.issued_at() < at) {
+    if state.life(Some(caller.issued_at())) != Life::Lives {
         return Err(invalid("BXNIM0407E", "The presented token is invalid.", "dead_identity"));
     }
     Ok(caller)
