@@ -30,13 +30,16 @@ pub struct Args {
     /// May this subject do --action on --resource?
     #[arg(long, value_name = "IAM_ID", requires = "action", requires = "resource")]
     iam_id: Option<String>,
+    /// Account that the subject's tokens are of, where it is not the one that owns the resource
+    #[arg(long, value_name = "ACCOUNT_ID", requires = "iam_id")]
+    home_account: Option<String>,
     /// Action, such as secrets-manager.secret.read
     #[arg(long, requires = "iam_id")]
     action: Option<String>,
     /// CRN of the resource
     #[arg(long, value_name = "CRN", requires = "iam_id")]
     resource: Option<String>,
-    /// Clock for expiry and time conditions (RFC 3339)
+    /// Clock for expiry and time conditions, and when the subject's token was issued (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with_all = ["id", "transaction"])]
     at: Option<String>,
 }
@@ -53,7 +56,12 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
             ("trust", json!({"profile_id": found["id"], "cr_token": token}))
         }
         (_, _, Some(iam_id)) => {
-            ("access", json!({"iam_id": iam_id, "action": args.action, "resource": {"crn": args.resource}}))
+            let mut access =
+                json!({"iam_id": iam_id, "action": args.action, "resource": {"crn": args.resource}});
+            if let (Some(home), Some(fields)) = (args.home_account, access.as_object_mut()) {
+                fields.insert("account_id".into(), json!(home));
+            }
+            ("access", access)
         }
         _ => {
             return Err(usage(
