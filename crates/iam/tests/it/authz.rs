@@ -196,9 +196,7 @@ async fn a_service_comes_from_the_account_in_its_name() {
     let admin = t.admin().await;
     let other = "0123456789abcdef0123456789abcdef";
     let crn = |account: &str| format!("crn-crn:v1:bluemix:public:codeengine:us-south:a/{account}:c1::");
-    let attributes = |account: &str| {
-        json!({"attributes": [eq("accountId", account), eq("serviceName", "codeengine"), eq("serviceInstance", "c1")]})
-    };
+    let attributes = |account: &str| json!({"attributes": [eq("accountId", account), eq("serviceName", "codeengine"), eq("serviceInstance", "c1")]});
     for account in [t.account(), other] {
         let r = admin
             .post(
@@ -248,7 +246,10 @@ async fn who_is_asked_about_with_a_token_of_another_account_is_not_the_one_who_a
     assert_eq!(here.post("/v2/authz", about(by_id(&guest.iam_id()))).await.status, 200);
     let body = here.token().split('.').nth(1).unwrap();
     assert_eq!(here.post("/v2/authz", about(json!({"accessTokenBody": body}))).await.status, 200);
-    assert_eq!(here.post("/v2/authz", about(json!({"accessTokenBody": guest.token_body()}))).await.status, 403);
+    assert_eq!(
+        here.post("/v2/authz", about(json!({"accessTokenBody": guest.token_body()}))).await.status,
+        403
+    );
     // Who may ask gets the answer of that token, which comes from where strangers are not let in.
     t.grant(&guest.iam_id(), &service_role("Reader"), json!([eq("serviceName", "kms")])).await;
     t.grant(&guest.iam_id(), &platform("Viewer"), json!([eq("serviceName", "kms")])).await;
