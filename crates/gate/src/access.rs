@@ -9,13 +9,14 @@ use std::sync::Arc;
 use avouch_policy::access::{Decision, Index, Key, ResourceAttrs};
 use avouch_policy::reason::Reason;
 use avouch_store::Tx;
-use avouch_wire::ids::{AccountId, IamId};
+use avouch_wire::ids::{AccountId, IamId, IamKind};
 use avouch_wire::time::Timestamp;
 use parking_lot::{Mutex, RwLock};
 
 use crate::app::App;
+use crate::authn::Caller;
 use crate::error::{Error, Result};
-use crate::links::{AccessChange, ExternalAccess, ExternalState, IdentityState, InstanceInfo};
+use crate::links::{AccessChange, ExternalAccess, ExternalState, IdentityState, InstanceInfo, Life};
 
 /// After this many changes the whole account is read anew, so nobody asks what they were.
 const INCREMENTAL: i64 = 10_000;
@@ -140,6 +141,24 @@ impl App {
             p.identities.insert(iam_id.as_str().to_owned(), state.clone());
         });
         Ok(state)
+    }
+
+    /// Whether a token still counts: its identity lives and was not revoked, nor was who assumed a profile with it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn lives(self: &Arc<Self>, caller: &Caller) -> Result<bool> {
+        let (account, issued, now) = (caller.account(), Some(caller.issued_at()), self.clock.now());
+        if self.identity(account, caller.iam_id()).await?.life(issued, now) != Life::Lives {
+            return Ok(false);
+        }
+        let behind = &caller.claims.authn.iam_id;
+        match IamId::parse(behind) {
+            Ok(behind) if behind != *caller.iam_id() && behind.kind() != IamKind::Crn => {
+                Ok(!self.identity(account, &behind).await?.ended(issued, now))
+            }
+            _ => Ok(true),
+        }
     }
 
     /// A service instance by GUID, from the picture of its account.

@@ -91,10 +91,45 @@ pub trait AccessSource: Send + Sync {
 /// Whether an identity may act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdentityState {
+    /// The account has such a profile, service ID or user, active or not.
+    pub known: bool,
     /// The profile, service ID or user exists and is active in the account.
     pub alive: bool,
     /// Tokens issued before this time no longer count on our own services.
     pub revoked_before: Option<Timestamp>,
+}
+
+impl IdentityState {
+    /// What becomes of a token of this identity by the time when it was issued; one that does not tell counts as older
+    /// than every revocation. The only place where that is judged.
+    pub fn life(&self, issued_at: Option<Timestamp>, now: Timestamp) -> Life {
+        if !self.alive {
+            Life::Gone
+        } else if self.ended(issued_at, now) {
+            Life::Stale
+        } else {
+            Life::Lives
+        }
+    }
+
+    /// Whether a revocation ended what was issued then.
+    pub fn ended(&self, issued_at: Option<Timestamp>, now: Timestamp) -> bool {
+        let Some(before) = self.revoked_before else { return false };
+        // The clock was set back since a token of the future was issued: it may be older than the revocation. One of the
+        // second of a revocation is dated a second later.
+        issued_at.is_none_or(|at| at < before || at > now.plus_secs(1))
+    }
+}
+
+/// Whether an identity may act with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It may.
+    Lives,
+    /// It does not exist in the account of its tokens, or is not active there.
+    Gone,
+    /// It may act, but no longer with that token.
+    Stale,
 }
 
 /// How a user is called, for tokens.

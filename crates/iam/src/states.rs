@@ -25,7 +25,7 @@ pub fn state(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Ide
         IamKind::Crn => true,
         IamKind::User => false,
     };
-    Ok(IdentityState { alive, revoked_before: revoked_before(tx, account, iam_id)? })
+    Ok(IdentityState { known: alive, alive, revoked_before: revoked_before(tx, account, iam_id)? })
 }
 
 /// Tokens of this identity issued before this time were revoked.

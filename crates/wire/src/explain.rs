@@ -57,7 +57,8 @@ pub struct AccessQuestion {
     pub action: String,
     /// On what: `crn`, or `attributes` as policies name them.
     pub resource: AccessResource,
-    /// Clock for time conditions, RFC 3339; policies are those of today.
+    /// Clock for time conditions, and when the identity's token was issued, RFC 3339; policies and revocations are those
+    /// of today. Without it: now, with a new token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
 }

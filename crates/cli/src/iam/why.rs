@@ -39,7 +39,7 @@ pub struct Args {
     /// CRN of the resource
     #[arg(long, value_name = "CRN", requires = "iam_id")]
     resource: Option<String>,
-    /// Clock for expiry and time conditions (RFC 3339)
+    /// Clock for expiry and time conditions, and when the subject's token was issued (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with_all = ["id", "transaction"])]
     at: Option<String>,
 }

@@ -285,17 +285,11 @@ async fn authenticate(
         return Ok(None);
     }
     let caller = app.authn.caller(headers, app.clock.now()).map_err(|e| (e, None))?;
-    match lives(app, &caller).await {
+    match app.lives(&caller).await {
         Ok(true) => Ok(Some(caller)),
         Ok(false) => Err((dead_identity(), Some(caller))),
         Err(e) => Err((e, None)),
     }
-}
-
-/// Whether the identity lives, and the token was not revoked.
-async fn lives(app: &Arc<App>, caller: &Caller) -> Result<bool> {
-    let state = app.identity(caller.account(), caller.iam_id()).await?;
-    Ok(state.alive && state.revoked_before.is_none_or(|at| caller.issued_at() >= at))
 }
 
 /// Whether the caller says himself that he sends more than is read here.
@@ -321,6 +315,7 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limit = route.endpoint.body_limit;
+    let waits = !body.is_end_stream();
     let body = match tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => collected.to_bytes(),
         Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
@@ -328,9 +323,9 @@ where
         Err(_) => return Err(Error::invalid("body", "The request body took too long.").with_status(408)),
     };
     // Whoever is slow to send the body does not stay who he was: the token may have ended meanwhile.
-    if !body.is_empty()
+    if waits
         && let Ok(caller) = ctx.caller()
-        && !(lives(ctx.app(), caller).await? && ctx.app().clock.now().secs() < caller.claims.exp)
+        && !(ctx.app().lives(caller).await? && ctx.app().clock.now().secs() < caller.claims.exp)
     {
         return Err(dead_identity());
     }

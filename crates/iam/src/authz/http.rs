@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use avouch_gate::access::{Account, Asker, Filter};
-use avouch_gate::links::ExternalState;
+use avouch_gate::links::{ExternalState, Life};
 use avouch_gate::{Ctx, Effect, Endpoint, Error, Request, Response, Result, Target};
 use avouch_policy::access::Key;
 use avouch_policy::roles::{Catalogue, RoleKind};
@@ -56,9 +56,9 @@ async fn admit(ctx: &Ctx, questions: &mut [Question]) -> Result<Pictures> {
             pictures.filters.insert(account.clone(), ctx.filter(&account).await?);
             pictures.accounts.insert(account.clone(), ctx.app().account(&account).await?);
         }
-        if question.subject.id == caller {
+        let subject = &mut question.subject;
+        if subject.id == caller && *subject.home.get_or_insert_with(|| home.clone()) == home {
             // About himself, as his token says.
-            question.subject.home = Some(home.clone());
             continue;
         }
         let attrs = &question.resource.attrs;
@@ -86,7 +86,7 @@ async fn admit(ctx: &Ctx, questions: &mut [Question]) -> Result<Pictures> {
 fn asker<'q>(pictures: &Pictures, question: &'q Question) -> Option<Asker<'q>> {
     let account = &question.resource.account;
     let standing = *pictures.standing.get(&(question.subject.clone(), account.clone()))?;
-    standing.alive.then(|| question.subject.asker(account, standing))
+    (standing.life == Life::Lives).then(|| question.subject.asker(account, standing))
 }
 
 /// The obligation of a permit, or nothing.
@@ -150,15 +150,15 @@ fn cache_key_pattern() -> Value {
 }
 
 /// The questions of a call that is a list.
-fn questions(body: &Value, with_action: bool) -> Result<Vec<Question>> {
+fn questions(ctx: &Ctx, body: &Value, with_action: bool) -> Result<Vec<Question>> {
     let list = body.as_array().filter(|l| !l.is_empty() && l.len() <= QUESTIONS_MAX);
     let list =
         list.ok_or_else(|| Error::invalid("body", "The request body must be a list of 1 to 100 questions."))?;
-    list.iter().map(|q| Question::read(q, with_action)).collect()
+    list.iter().map(|q| Question::read(ctx, q, with_action)).collect()
 }
 
 async fn decide(ctx: Ctx, request: Request) -> Result<Response> {
-    let mut questions = questions(&json_body(&request)?, true)?;
+    let mut questions = questions(&ctx, &json_body(&request)?, true)?;
     let pictures = admit(&ctx, &mut questions).await?;
     let mut responses = Vec::with_capacity(questions.len());
     for question in &questions {
@@ -179,7 +179,7 @@ async fn decide(ctx: Ctx, request: Request) -> Result<Response> {
 }
 
 async fn decide_many(ctx: Ctx, request: Request) -> Result<Response> {
-    let mut questions = Question::read_bulk(&json_body(&request)?, BULK_MAX)?;
+    let mut questions = Question::read_bulk(&ctx, &json_body(&request)?, BULK_MAX)?;
     let pictures = admit(&ctx, &mut questions).await?;
     let mut decisions = Vec::with_capacity(questions.len());
     for question in &questions {
@@ -192,7 +192,7 @@ async fn decide_many(ctx: Ctx, request: Request) -> Result<Response> {
 }
 
 async fn roles_of(ctx: Ctx, request: Request) -> Result<Response> {
-    let mut questions = questions(&json_body(&request)?, false)?;
+    let mut questions = questions(&ctx, &json_body(&request)?, false)?;
     let pictures = admit(&ctx, &mut questions).await?;
     let catalogue = Catalogue::builtin();
     let mut responses = Vec::with_capacity(questions.len());

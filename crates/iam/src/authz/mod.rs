@@ -2,8 +2,9 @@
 //!
 //! For enforcement points of other people's services. Whoever asks about others must be allowed to read policies on the
 //! resource (`iam.policy.read`); everybody may ask about himself. One question that is not allowed refuses the whole call,
-//! in the same words whether the account exists or not. Nothing is issued, and a token body that a subject is named by is
-//! read for its subject only: it proves nothing, and nothing is granted to whoever sends it.
+//! in the same words whether the account exists or not. Nothing is issued, and a token body that a subject is named by
+//! proves nothing: it is read for its subject and for what speaks against the token, and nothing is granted to whoever sends
+//! it.
 
 pub mod http;
 pub mod question;

@@ -2,10 +2,12 @@
 
 use avouch_crypto::{base64url, strict_json};
 use avouch_gate::access::{Asker, Home};
+use avouch_gate::links::Life;
 use avouch_gate::{Ctx, Error, Result};
 use avouch_policy::access::{Key, ResourceAttrs};
 use avouch_wire::crn::Crn;
 use avouch_wire::ids::{AccountId, IamId, IamKind};
+use avouch_wire::time::Timestamp;
 use serde_json::{Map, Value};
 
 /// Longest value of an attribute, characters.
@@ -18,8 +20,17 @@ pub struct Subject {
     pub id: IamId,
     /// Account of its tokens, if the question says so.
     pub home: Option<AccountId>,
-    /// When the token that named it expires, epoch seconds.
-    pub expires: Option<i64>,
+    /// The token that it comes with; without one, a token of now.
+    pub token: Option<Token>,
+}
+
+/// What is known of a token that a subject comes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Token {
+    /// Nothing in it speaks against it.
+    pub sound: bool,
+    /// When it was issued, if it says so.
+    pub issued: Option<Timestamp>,
 }
 
 /// What is asked about.
@@ -55,7 +66,7 @@ impl Question {
     ///
     /// # Errors
     /// `Invalid`.
-    pub fn read(value: &Value, with_action: bool) -> Result<Self> {
+    pub fn read(ctx: &Ctx, value: &Value, with_action: bool) -> Result<Self> {
         let object =
             value.as_object().ok_or_else(|| Error::invalid("body", "Each question must be an object."))?;
         let action = match object.get("action") {
@@ -66,7 +77,7 @@ impl Question {
         };
         Ok(Self {
             request_id: text(object, "requestId").map(str::to_owned),
-            subject: Subject::read(object.get("subject"))?,
+            subject: Subject::read(ctx, object.get("subject"))?,
             action,
             resource: Resource::read(object.get("resource"))?,
         })
@@ -76,11 +87,11 @@ impl Question {
     ///
     /// # Errors
     /// `Invalid`.
-    pub fn read_bulk(value: &Value, max: usize) -> Result<Vec<Self>> {
+    pub fn read_bulk(ctx: &Ctx, value: &Value, max: usize) -> Result<Vec<Self>> {
         let object =
             value.as_object().ok_or_else(|| Error::invalid("body", "The request body must be an object."))?;
         let action = action(object)?;
-        let subject = Subject::read(object.get("subject"))?;
+        let subject = Subject::read(ctx, object.get("subject"))?;
         let bad = || Error::invalid("resources", "The property 'resources' must hold 1 to 1000 resources.");
         let resources: Vec<Resource> = match object.get("resources") {
             Some(Value::Array(list)) if !list.is_empty() && list.len() <= max => {
@@ -123,21 +134,27 @@ fn action(object: &Map<String, Value>) -> Result<String> {
 }
 
 impl Subject {
-    fn read(value: Option<&Value>) -> Result<Self> {
+    /// One whose token is of the account `home`, where that is known; that of a service is in its name.
+    pub fn new(id: IamId, home: Option<AccountId>, token: Option<Token>) -> Self {
+        let home = home.or_else(|| id.as_crn().and_then(|crn| crn.account()));
+        Self { id, home, token }
+    }
+
+    fn read(ctx: &Ctx, value: Option<&Value>) -> Result<Self> {
         let bad = || Error::invalid("subject", "The property 'subject' must name an identity.");
         let object = value.and_then(Value::as_object).ok_or_else(bad)?;
         let empty = Map::new();
         let attributes = object.get("attributes").and_then(Value::as_object).unwrap_or(&empty);
         let body = object.get("accessTokenBody").or_else(|| attributes.get("accessTokenBody"));
         if let Some(body) = body {
-            return Self::from_token_body(body.as_str().ok_or_else(bad)?);
+            return Self::from_token_body(ctx, body.as_str().ok_or_else(bad)?);
         }
         let home = match text(attributes, "accountId") {
             Some(account) => Some(AccountId::parse(account).map_err(|_| bad())?),
             None => None,
         };
         if let Some(id) = text(attributes, "id") {
-            return Ok(Self { id: IamId::parse(id).map_err(|_| bad())?, home, expires: None });
+            return Ok(Self::new(IamId::parse(id).map_err(|_| bad())?, home, None));
         }
         // A service names itself by the attributes of its own resource name.
         let account = home.as_ref().ok_or_else(bad)?;
@@ -151,10 +168,10 @@ impl Subject {
             part("resource")
         );
         let crn = Crn::parse(&crn).map_err(|_| bad())?;
-        Ok(Self { id: IamId::crn(&crn), home, expires: None })
+        Ok(Self::new(IamId::crn(&crn), home, None))
     }
 
-    fn from_token_body(body: &str) -> Result<Self> {
+    fn from_token_body(ctx: &Ctx, body: &str) -> Result<Self> {
         let bad = || {
             Error::invalid("accessTokenBody", "The property 'accessTokenBody' is not the body of a token.")
         };
@@ -163,14 +180,15 @@ impl Subject {
         }
         let bytes = base64url::decode(body).map_err(|_| bad())?;
         let limits = strict_json::Limits { max_depth: 16, max_members: 500 };
-        let claims = strict_json::parse(&bytes, limits).map_err(|_| bad())?;
+        let claims = strict_json::parse_object(&bytes, limits).map_err(|_| bad())?;
         let id = claims.get("iam_id").and_then(Value::as_str).ok_or_else(bad)?;
         let account = claims.get("account").and_then(|a| a.get("bss")).and_then(Value::as_str);
-        Ok(Self {
-            id: IamId::parse(id).map_err(|_| bad())?,
-            home: account.map(AccountId::parse).transpose().map_err(|_| bad())?,
-            expires: claims.get("exp").and_then(Value::as_i64),
-        })
+        let home = account.map(AccountId::parse).transpose().map_err(|_| bad())?;
+        let token = Token {
+            sound: ctx.app().authn.heed(&claims, ctx.now()).is_ok(),
+            issued: claims.get("iat").and_then(Value::as_i64).map(Timestamp::from_secs),
+        };
+        Ok(Self::new(IamId::parse(id).map_err(|_| bad())?, home, Some(token)))
     }
 }
 
@@ -248,18 +266,18 @@ impl Resource {
 /// What is known of a subject, as seen from the account that decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// A deleted or disabled one may not act at all. True where nobody can know.
-    pub alive: bool,
+    /// Whether it may act at all. It lives where nobody can know.
+    pub life: Life,
     /// No account was named, and it does not live in this one.
     pub unknown: bool,
 }
 
 impl Standing {
-    const UNKNOWN: Standing = Standing { alive: true, unknown: true };
+    const UNKNOWN: Standing = Standing { life: Life::Lives, unknown: true };
 
     /// Of one whose account is known.
-    pub fn known(alive: bool) -> Standing {
-        Standing { alive, unknown: false }
+    pub fn known(life: Life) -> Standing {
+        Standing { life, unknown: false }
     }
 }
 
@@ -280,19 +298,20 @@ impl Subject {
 /// # Errors
 /// Those of the store.
 pub async fn standing(ctx: &Ctx, subject: &Subject, account: &AccountId) -> Result<Standing> {
-    if subject.expires.is_some_and(|at| ctx.now().secs() >= at) {
-        return Ok(Standing::known(false));
+    if subject.token.is_some_and(|token| !token.sound) {
+        return Ok(Standing::known(Life::Stale));
     }
-    if subject.id.kind() == IamKind::Crn {
-        return Ok(Standing::known(true));
+    if subject.home.is_none() && subject.id.kind() == IamKind::Crn {
+        return Ok(Standing::UNKNOWN);
     }
-    let home = subject.home.as_ref().unwrap_or(account);
-    let alive = ctx.app().identity(home, &subject.id).await?.alive;
-    if alive || subject.home.is_some() {
-        return Ok(Standing::known(alive));
+    let state = ctx.app().identity(subject.home.as_ref().unwrap_or(account), &subject.id).await?;
+    // No account was named, so the subject may live in another one; a user who is known here and inactive does not.
+    if subject.home.is_none() && !state.known {
+        return Ok(Standing::UNKNOWN);
     }
-    // No account was named, so the subject may live in another one; a user who is known here and inactive is not.
-    let (app, home, id) = (ctx.app().clone(), home.clone(), subject.id.clone());
-    let known = ctx.read(move |tx| app.links.identities.person(tx, &home, &id)).await?;
-    Ok(if known.is_some() { Standing::known(false) } else { Standing::UNKNOWN })
+    Ok(Standing::known(match subject.token {
+        Some(token) => state.life(token.issued, ctx.now()),
+        None if state.alive => Life::Lives,
+        None => Life::Gone,
+    }))
 }

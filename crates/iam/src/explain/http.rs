@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::transaction::{self, attributes};
 use super::{access_answer, answer, find, may_see_access, may_see_profile, not_found, trust_answer};
-use crate::authz::question::Subject;
+use crate::authz::question::{Subject, Token};
 
 pub async fn explain(ctx: Ctx, request: Request) -> Result<Response> {
     let asked: ExplainRequest = request.json()?;
@@ -128,7 +128,9 @@ async fn access_question(ctx: &Ctx, question: AccessQuestion) -> Result<ExplainR
     may_see_access(ctx, &own, &attrs).await?;
     let bad = |_| Error::invalid("account_id", "The property 'account_id' is not an account id.");
     let home = question.account_id.as_deref().map(AccountId::parse).transpose().map_err(bad)?;
-    let subject = Subject { id: iam_id, home, expires: None };
+    // Who asks about a time asks about a token of that time.
+    let token = question.at.is_some().then_some(Token { sound: true, issued: Some(at) });
+    let subject = Subject::new(iam_id, home, token);
     access_answer(ctx, &own, (subject, &question.action), &attrs, at).await
 }
 

@@ -8,7 +8,7 @@ mod transaction;
 mod trust;
 
 use async_trait::async_trait;
-use avouch_gate::links::TrustExplainer;
+use avouch_gate::links::{Life, TrustExplainer};
 use avouch_gate::{Ctx, Endpoint, Error, Kind, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_policy::reason::Reason;
@@ -129,24 +129,29 @@ async fn access_answer(
 ) -> Result<ExplainResponse> {
     // Whether an identity of another account lives is that account's business.
     let foreign = subject.home.as_ref().is_some_and(|home| home != account);
-    let found = if foreign { Standing::known(true) } else { standing(ctx, &subject, account).await? };
+    let found = if foreign { Standing::known(Life::Lives) } else { standing(ctx, &subject, account).await? };
     let picture = ctx.app().account(account).await?;
     let mut tree = picture.explain(&subject.asker(account, found), action, attrs, at);
     if !foreign && !found.unknown {
-        let mut check = Reason::check("identity", found.alive).with_id(subject.id.as_str());
-        if !found.alive {
-            check = check.detail(
+        let lives = found.life == Life::Lives;
+        let check = Reason::check("identity", lives).with_id(subject.id.as_str());
+        let check = match found.life {
+            Life::Lives => check,
+            Life::Gone => check.detail(
                 "there is no such identity in the account, or it is not active: its tokens are refused",
-            );
-        }
-        tree.result &= found.alive;
+            ),
+            Life::Stale => check.detail("its tokens of that time were revoked; those of today count"),
+        };
+        tree.result &= lives;
         tree.children.insert(0, check);
     }
     let iam_id = subject.id.as_str();
     let summary = if tree.result {
         format!("{iam_id} may do {action}: a policy permits it.")
-    } else if !found.alive {
+    } else if found.life == Life::Gone {
         format!("{iam_id} may not do {action}: it is deleted or not active, so its tokens are refused.")
+    } else if found.life == Life::Stale {
+        format!("{iam_id} may not do {action} with a token of that time: it was revoked.")
     } else if !tree.children.iter().any(|c| c.kind == "policy") {
         let unknown = if found.unknown { " No such identity lives in this account." } else { "" };
         format!("{iam_id} may not do {action}: no policy names it or a group it is in.{unknown}")

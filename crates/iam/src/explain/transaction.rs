@@ -89,7 +89,7 @@ async fn access(
     let permitted_then = decision.get("permitted") != Some(&Value::Bool(false));
     let id = IamId::parse(&iam_id).map_err(|_| not_found())?;
     let home = AccountId::parse(&text("home")).unwrap_or_else(|_| account.clone());
-    let subject = Subject { id, home: Some(home), expires: None };
+    let subject = Subject::new(id, Some(home), None);
     let mut out = access_answer(ctx, account, (subject, &action), &attrs, then).await?;
     let permitted_now = out.decision == "permitted";
     if permitted_then != permitted_now {

@@ -6,4 +6,4 @@ mod http;
 mod sql;
 
 pub use http::endpoints;
-pub use sql::before;
+pub use sql::{before, put};

@@ -14,6 +14,7 @@ use crate::api_keys::{self, NewKey};
 use crate::history::{self, Author};
 use crate::paging::{Page, Row, put};
 use crate::profiles::http::{account_of, check_name, check_text, path_id};
+use crate::revocations;
 use crate::told;
 
 #[derive(Deserialize)]
@@ -250,6 +251,7 @@ pub async fn update(ctx: Ctx, request: Request) -> Result<Response> {
 pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
     let (found, permit) = load(&ctx, request.param("id")?, "iam-identity.serviceid.delete").await?;
     let (now, each) = (ctx.now(), permit.clone());
+    let by = ctx.caller()?.iam_id().as_str().to_owned();
     ctx.write(permit, move |tx, event| {
         event.status = 204;
         let s = sql::get(tx, &found.id)?.ok_or_else(|| not_found(found.id.as_str()))?;
@@ -272,6 +274,8 @@ pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
             event.also.push((each.clone(), told));
         }
         sql::delete(tx, &s)?;
+        // Tokens of profiles that it assumed end with its own.
+        revocations::put(tx, &s.account, &s.iam_id(), now.plus_millis(1), (now, &by))?;
         crate::access_source::subject_removed(tx, &s.account, &s.iam_id(), now)
     })
     .await?;

@@ -28,8 +28,7 @@ pub async fn presented(ctx: &Ctx, token: &str) -> Result<Caller> {
         Some("expired") => invalid("BXNIM0408E", "The presented token is expired.", "access_token_expired"),
         _ => invalid("BXNIM0407E", "The presented token is invalid.", "access_token_invalid"),
     })?;
-    let state = ctx.app().identity(caller.account(), caller.iam_id()).await?;
-    if !state.alive || state.revoked_before.is_some_and(|at| caller.issued_at() < at) {
+    if !ctx.app().lives(&caller).await? {
         return Err(invalid("BXNIM0407E", "The presented token is invalid.", "dead_identity"));
     }
     Ok(caller)

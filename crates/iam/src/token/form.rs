@@ -46,10 +46,10 @@ impl std::fmt::Debug for Form {
 impl Form {
     /// Reads body and query string.
     ///
-    /// COMPAT: published samples put the parameters of the `POST` into the query string; a parameter of the body wins.
+    /// COMPAT: published samples put the parameters of the `POST` into the query string.
     ///
     /// # Errors
-    /// `Invalid` for a parameter given twice in one place, `Missing` for a known one that is empty.
+    /// `Invalid` for a parameter given twice, also once in each place, `Missing` for a known one that is empty.
     pub fn read(request: &Request) -> Result<Self> {
         if !request.body.is_empty() {
             let kind = request.header("content-type").unwrap_or_default();
@@ -63,9 +63,10 @@ impl Form {
         }
         let mut values = parse(&request.body)?;
         for (name, value) in parse(request.query.as_bytes())? {
-            if !values.iter().any(|(n, _)| *n == name) {
-                values.push((name, value));
+            if values.iter().any(|(n, _)| *n == name) {
+                return Err(given_twice(&name));
             }
+            values.push((name, value));
         }
         for (name, value) in &values {
             if value.expose().is_empty() && KNOWN.contains(&name.as_str()) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::access_app::{TestApp, code, eq, platform, service_role};
+use crate::access_app::{Client, TestApp, code, eq, platform, service_role};
 
 const SUBJECT: &str = "IBMid-5500000001";
 
@@ -108,6 +108,160 @@ async fn a_token_body_names_its_subject() {
     let id = made.body["id"].as_str().unwrap();
     assert_eq!(t.admin().await.delete(&format!("/v1/serviceids/{id}")).await.status, 204);
     assert_eq!(asked().await, [false, false]);
+}
+
+#[tokio::test]
+async fn who_was_revoked_or_is_not_active_is_refused_whatever_names_him() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let permitted = async |admin: &Client, subject: Value| {
+        let question = ask(&t, subject.clone(), "kms.secrets.wrap", "i1");
+        let r = admin.post("/v2/authz", json!([question])).await;
+        let permitted = r.body["responses"][0]["authorizationDecision"]["permitted"].as_bool().unwrap();
+        let bulk =
+            json!({"subject": subject, "action": "kms.secrets.wrap", "resources": [question["resource"]]});
+        let r = admin.put("/v2/authz/bulk", bulk).await;
+        assert_eq!(r.body["decisions"][0]["decision"] == "Permit", permitted, "{}", r.text);
+        let roles = json!([{"subject": subject, "resource": question["resource"]}]);
+        let r = admin.post("/v2/authz/roles", roles).await;
+        let held = r.body["responses"][0]["roleActions"].as_array().unwrap();
+        assert_eq!(!held.is_empty(), permitted, "{}", r.text);
+        permitted
+    };
+    // The token of a revoked service ID, asked about by its body, as an enforcement point elsewhere does.
+    let (client, iam_id) = t.identity().await;
+    t.grant(&iam_id, &service_role("Reader"), json!([eq("serviceName", "kms")])).await;
+    let old = json!({"accessTokenBody": client.token_body()});
+    assert!(permitted(&admin, old.clone()).await);
+    assert_eq!(admin.post("/avouch/v1/revocations", json!({"iam_id": iam_id})).await.status, 201);
+    assert!(!permitted(&admin, old).await);
+    assert!(permitted(&admin, by_id(&iam_id)).await, "new tokens count");
+    // A user of the account who is not active, named by nothing but his id.
+    let user = admin.post("/avouch/v1/users", json!({"email": "u@avouch.test"})).await;
+    let user = user.body["iam_id"].as_str().unwrap().to_owned();
+    t.grant(&user, &service_role("Reader"), json!([eq("serviceName", "kms")])).await;
+    assert!(permitted(&admin, by_id(&user)).await);
+    let (account, who) = (t.account().to_owned(), user.clone());
+    let done: Result<(), avouch_store::Error> = t
+        .app()
+        .store
+        .write(move |tx| {
+            let sql = "update users set state = 'SUSPENDED' where account_id = $1 and iam_id = $2";
+            tx.execute(sql, &avouch_store::params![account.as_str(), who.as_str()])?;
+            tx.changed(&account, "identity", &who).map(|_| ())
+        })
+        .await;
+    done.unwrap();
+    assert!(!permitted(&admin, by_id(&user)).await);
+}
+
+#[tokio::test]
+async fn a_limit_holds_for_who_comes_from_an_account_that_nobody_named() {
+    let t = setup().await;
+    let admin = t.admin().await;
+    let path = format!("/v1/accounts/{}/settings/access_management", t.account());
+    let wrap = json!([ask(&t, by_id(SUBJECT), "kms.secrets.wrap", "i1")]);
+    let mut roles = ask(&t, by_id(SUBJECT), "x", "i1");
+    roles.as_object_mut().unwrap().remove("action");
+    let asked = async || {
+        let r = admin.post("/v2/authz", wrap.clone()).await;
+        let held = admin.post("/v2/authz/roles", json!([roles])).await;
+        let held = held.body["responses"][0]["roleActions"].as_array().unwrap().len();
+        (r.body["responses"][0]["authorizationDecision"]["permitted"].as_bool().unwrap(), held)
+    };
+    assert_eq!(asked().await, (true, 1));
+    let other = "0123456789abcdef0123456789abcdef";
+    for (state, allowed, want) in [
+        ("monitor", json!([]), (true, 1)),
+        ("limited", json!([]), (false, 0)),
+        // It may be of the account that is let in, but nobody said so.
+        ("limited", json!([other]), (false, 0)),
+    ] {
+        let tag = admin.get(&path).await.etag();
+        let body = json!({"external_account_identity_interaction": {"identity_types": {
+            "user": {"state": state, "external_allowed_accounts": allowed}}}});
+        assert_eq!(admin.with_header("if-match", &tag).patch(&path, body).await.status, 200);
+        assert_eq!(asked().await, want, "{state} {allowed}");
+    }
+    // Own identities are found without being told where they live.
+    let (_, own) = t.identity().await;
+    t.grant(&own, &service_role("Reader"), json!([eq("serviceName", "kms")])).await;
+    let r = admin.post("/v2/authz", json!([ask(&t, by_id(&own), "kms.secrets.wrap", "i1")])).await;
+    assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], true);
+}
+
+#[tokio::test]
+async fn a_service_comes_from_the_account_in_its_name() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let other = "0123456789abcdef0123456789abcdef";
+    let crn = |account: &str| format!("crn-crn:v1:bluemix:public:codeengine:us-south:a/{account}:c1::");
+    let attributes = |account: &str| json!({"attributes": [eq("accountId", account), eq("serviceName", "codeengine"), eq("serviceInstance", "c1")]});
+    for account in [t.account(), other] {
+        let r = admin
+            .post(
+                "/v2/policies",
+                json!({"type": "authorization", "subject": attributes(account),
+                    "control": {"grant": {"roles": [{"role_id": service_role("Reader")}]}},
+                    "resource": {"attributes": [eq("accountId", t.account()), eq("serviceName", "kms")]}}),
+            )
+            .await;
+        assert_eq!(r.status, 201, "{}", r.text);
+    }
+    let asked = async || {
+        let mut all = Vec::new();
+        for account in [t.account(), other] {
+            let question = json!([ask(&t, by_id(&crn(account)), "kms.secrets.wrap", "i1")]);
+            let r = admin.post("/v2/authz", question).await;
+            let decided = r.body["responses"][0]["authorizationDecision"]["permitted"] == true;
+            let access = json!({"iam_id": crn(account), "action": "kms.secrets.wrap", "resource": {"attributes":
+                {"serviceName": "kms", "serviceInstance": "i1"}}});
+            let r = admin.post("/avouch/v1/explain", json!({"access": access})).await;
+            assert_eq!(r.body["decision"] == "permitted", decided, "{}", r.text);
+            all.push(decided);
+        }
+        all
+    };
+    assert_eq!(asked().await, [true, true]);
+    let path = format!("/v1/accounts/{}/settings/access_management", t.account());
+    let tag = admin.get(&path).await.etag();
+    let body = json!({"external_account_identity_interaction": {"identity_types": {
+        "service": {"state": "limited", "external_allowed_accounts": []}}}});
+    assert_eq!(admin.with_header("if-match", &tag).patch(&path, body).await.status, 200);
+    assert_eq!(asked().await, [true, false]);
+}
+
+#[tokio::test]
+async fn who_is_asked_about_with_a_token_of_another_account_is_not_the_one_who_asks() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let guest = t.outsider().await;
+    // The owner of the other account is a user of this one too.
+    let user = json!({"email": "both@avouch.test", "iam_id": guest.iam_id()});
+    assert_eq!(admin.post("/avouch/v1/users", user).await.status, 201);
+    let body = json!({"name": "k", "iam_id": guest.iam_id(), "account_id": t.account()});
+    let key = admin.post("/v1/apikeys", body).await;
+    let here = t.bearer(&t.token(key.body["apikey"].as_str().unwrap()).await);
+    let about = |subject: Value| json!([ask(&t, subject, "kms.secrets.wrap", "i1")]);
+    assert_eq!(here.post("/v2/authz", about(by_id(&guest.iam_id()))).await.status, 200);
+    let body = here.token().split('.').nth(1).unwrap();
+    assert_eq!(here.post("/v2/authz", about(json!({"accessTokenBody": body}))).await.status, 200);
+    assert_eq!(
+        here.post("/v2/authz", about(json!({"accessTokenBody": guest.token_body()}))).await.status,
+        403
+    );
+    // Who may ask gets the answer of that token, which comes from where strangers are not let in.
+    t.grant(&guest.iam_id(), &service_role("Reader"), json!([eq("serviceName", "kms")])).await;
+    t.grant(&guest.iam_id(), &platform("Viewer"), json!([eq("serviceName", "kms")])).await;
+    let path = format!("/v1/accounts/{}/settings/access_management", t.account());
+    let tag = admin.get(&path).await.etag();
+    let set = json!({"external_account_identity_interaction": {"identity_types": {
+        "user": {"state": "limited", "external_allowed_accounts": []}}}});
+    assert_eq!(admin.with_header("if-match", &tag).patch(&path, set).await.status, 200);
+    for (body, want) in [(body, true), (guest.token_body().as_str(), false)] {
+        let r = here.post("/v2/authz", about(json!({"accessTokenBody": body}))).await;
+        assert_eq!(r.body["responses"][0]["authorizationDecision"]["permitted"], want, "{}", r.text);
+    }
 }
 
 #[tokio::test]

@@ -36,7 +36,11 @@ pub struct User {
 /// Those of the store.
 pub fn state(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<IdentityState> {
     let user = sql::get(tx, account, iam_id)?;
-    Ok(IdentityState { alive: user.is_some_and(|u| u.state == "ACTIVE"), revoked_before: None })
+    Ok(IdentityState {
+        known: user.is_some(),
+        alive: user.is_some_and(|u| u.state == "ACTIVE"),
+        revoked_before: None,
+    })
 }
 
 /// How the user is called; `None` for strangers and for users who may not act.

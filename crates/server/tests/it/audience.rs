@@ -284,3 +284,54 @@ fn tokens_are_verified_in_one_place_for_each_kind() {
     let others: Vec<&String> = found.iter().filter(|f| !f.starts_with("crypto/")).collect();
     assert_eq!(others, ["gate/src/authn/mod.rs", "kubernetes/src/evidence/mod.rs"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_refused_at_the_door_is_refused_by_its_body() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let profile = admin.post("/v1/profiles", json!({"name": "p", "account_id": t.account()})).await;
+    let path = format!("/v1/profiles/{}", profile.body["id"].as_str().unwrap());
+    let (right, key, now) = (claims(admin.token()), signing_key(&t).await, t.now().secs());
+    let told = async |body: &str| {
+        let question = json!([{"subject": {"accessTokenBody": body}, "action": "iam-identity.profile.get",
+            "resource": {"crn": profile.body["crn"]}}]);
+        let r = admin.post("/v2/authz", question).await;
+        r.body["responses"][0]["authorizationDecision"]["permitted"].as_bool().unwrap()
+    };
+    let both = async |changes: Value| {
+        let token = compact(&key.key, &key.kid, &with(&right, changes));
+        let real = t.bearer(&token).get(&path).await.status;
+        (real, told(token.split('.').nth(1).unwrap()).await)
+    };
+    for changes in [json!({}), json!({"nbf": now}), json!({"nbf": now + 30}), json!({"iat": now - 60})] {
+        assert_eq!(both(changes.clone()).await, (200, true), "{changes}");
+    }
+    for changes in [
+        json!({"exp": now}),
+        json!({"exp": null}),
+        json!({"exp": (now + 60).to_string()}),
+        json!({"exp": 1e30}),
+        json!({"nbf": now + 31}),
+        json!({"nbf": "tomorrow"}),
+        json!({"iat": now + 31}),
+        json!({"iat": now.to_string()}),
+        json!({"iss": null}),
+        json!({"iss": "https://iam.example.test/identity"}),
+        json!({"iss": [t.app().config.issuer()]}),
+        json!({"aud": "iam"}),
+        json!({"id": null}),
+        json!({"id": "IBMid-SOMEBODY"}),
+        json!({"account": null}),
+        json!({"account": {"valid": true}}),
+        json!({"account": {"bss": t.account()}}),
+        json!({"account": {"valid": false, "bss": t.account()}}),
+    ] {
+        assert_eq!(both(changes.clone()).await, (401, false), "{changes}");
+    }
+    // One that does not say when it was issued was issued before whatever was revoked.
+    assert_eq!(both(json!({"iat": null})).await, (401, true));
+    let body = json!({"iam_id": right["iam_id"], "issued_before": "2020-01-01T00:00:00Z"});
+    assert_eq!(admin.post("/avouch/v1/revocations", body).await.status, 201);
+    assert_eq!(both(json!({"iat": null})).await, (401, false));
+    assert_eq!(both(json!({})).await, (200, true));
+}

@@ -1,7 +1,7 @@
 //! The main job and its explanations: trusted and untrusted pods, liveness, the policy that holds at once.
 
 use avouch_testkit::{Client, TestApp, TestResponse};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::world::{PAYLOAD, World, claims};
 
@@ -332,4 +332,89 @@ async fn a_stranger_who_is_shut_out_is_explained_as_such_and_reaches_nothing() {
         told.text
     );
     assert_eq!(first["found"], who.home);
+}
+
+/// An identity of another account that may read a secret and the groups, with what it needs to ask for them.
+async fn guest(t: &TestApp, admin: &Client) -> (Client, String) {
+    let guest = t.outsider().await;
+    let claims = claims(guest.token());
+    let iam_id = claims["iam_id"].as_str().unwrap();
+    for (service, role) in [("secrets-manager", "serviceRole:Manager"), ("iam-groups", "role:Viewer")] {
+        let equal = |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
+        let target = json!([equal("accountId", t.account()), equal("serviceName", service)]);
+        t.grant(admin, iam_id, &format!("crn:v1:bluemix:public:iam::::{role}"), target).await;
+    }
+    let home = claims["account"]["bss"].as_str().unwrap().to_owned();
+    (guest, home)
+}
+
+async fn users_are(admin: &Client, account: &str, state: &str, allowed: Value) {
+    let path = format!("/v1/accounts/{account}/settings/access_management");
+    let tag = admin.get(&path).await.etag();
+    let body = json!({"external_account_identity_interaction": {"identity_types": {
+        "user": {"state": state, "external_allowed_accounts": allowed}}}});
+    let r = admin.with_header("if-match", &tag).patch(&path, body).await;
+    assert_eq!(r.status, 200, "{}", r.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shut_out_identity_sees_nothing_in_any_list() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let w = World::build(&t, &admin).await;
+    let (guest, foreign) = guest(&t, &admin).await;
+    let sm = format!("/secrets-manager/{}/api/v2", w.get("instance"));
+    let secrets = format!("{sm}/secrets");
+    let groups = format!("/v2/groups?account_id={}&hide_public_access=true", t.account());
+    let lists = [secrets.clone(), format!("{sm}/secret_groups"), groups.clone()];
+    let seen = async || {
+        let mut all = Vec::new();
+        for path in &lists {
+            let r = guest.get(path).await;
+            all.push((r.status, r.text.contains(w.get("secret")) || r.text.contains(w.get("group"))));
+        }
+        all
+    };
+    assert_eq!(guest.get(&secrets).await.body["total_count"], 1);
+    assert_eq!(seen().await, [(200, true), (200, false), (200, true)]);
+    users_are(&admin, t.account(), "limited", json!([])).await;
+    // An instance is as if it were not; what filters silently is empty.
+    assert_eq!(seen().await, [(404, false), (404, false), (200, false)]);
+    assert_eq!(guest.get(&groups).await.body["total_count"], 0);
+    let unknown = guest.get("/secrets-manager/00000000-0000-4000-8000-00000000dead/api/v2/secrets").await;
+    let shut = guest.get(&secrets).await;
+    assert_eq!(shut.body["errors"], unknown.body["errors"]);
+    // Own identities are not asked for their account, and a named account is let in.
+    assert_eq!(admin.get(&secrets).await.body["total_count"], 1);
+    users_are(&admin, t.account(), "limited", json!([foreign])).await;
+    assert_eq!(seen().await, [(200, true), (200, false), (200, true)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stranger_did_is_told_with_the_account_that_he_came_from() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let w = World::build(&t, &admin).await;
+    let (guest, foreign) = guest(&t, &admin).await;
+    users_are(&admin, t.account(), "limited", json!([foreign])).await;
+    let read = guest.get(&format!("/v2/groups/{}", w.get("group"))).await;
+    assert_eq!(read.status, 200);
+    let ask = async |body: Value| admin.post("/avouch/v1/explain", body).await;
+    let then = json!({"transaction_id": read.header("transaction-id")});
+    let told = ask(then.clone()).await;
+    assert_eq!((&told.body["decision"], &told.body["now_differs"]), (&json!("permitted"), &json!(false)));
+    users_are(&admin, t.account(), "limited", json!([])).await;
+    let told = ask(then).await;
+    assert_eq!((&told.body["decision"], &told.body["now_differs"]), (&json!("permitted"), &json!(true)));
+    // Nobody says where he comes from: he may be of the account that is let in, or not.
+    users_are(&admin, t.account(), "limited", json!([foreign])).await;
+    let mut access = json!({"iam_id": claims(guest.token())["iam_id"], "action": "iam-groups.groups.read",
+        "resource": {"attributes": {"serviceName": "iam-groups", "resource": w.get("group")}}});
+    let told = ask(json!({"access": access})).await;
+    let first = &told.body["tree"]["children"][0];
+    assert_eq!((&told.body["decision"], &first["kind"]), (&json!("refused"), &json!("external_access")));
+    access["account_id"] = json!(foreign);
+    assert_eq!(ask(json!({"access": access})).await.body["decision"], "permitted");
+    access["account_id"] = json!("x");
+    assert_eq!(ask(json!({"access": access})).await.status, 400);
 }

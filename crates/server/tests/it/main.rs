@@ -25,3 +25,4 @@ mod timing;
 mod trail;
 mod weaker;
 mod world;
+mod worlds;
