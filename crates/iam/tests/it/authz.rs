@@ -1,5 +1,6 @@
 //! The decision as a service, and how identities of other accounts may act.
 
+use avouch_wire::ids::{AccountId, ApiKeyId, IamId};
 use serde_json::{Value, json};
 
 use crate::access_app::{Client, TestApp, code, eq, platform, service_role};
@@ -231,6 +232,17 @@ async fn a_service_comes_from_the_account_in_its_name() {
     assert_eq!(asked().await, [true, false]);
 }
 
+/// An API key of a user who has logged in elsewhere only, so that nobody makes it for him.
+async fn own_key(t: &TestApp, iam_id: &str, value: &str) {
+    let (account, owner) = (AccountId::parse(t.account()).unwrap(), IamId::parse(iam_id).unwrap());
+    let digest = avouch_iam::api_keys::digest_of(&value.to_owned().into());
+    let (id, now) = (ApiKeyId::from_uuid("6e1f7ea6-0000-4000-8000-000000000009".parse().unwrap()), t.now());
+    let write = move |tx: &mut avouch_store::Tx<'_>| {
+        avouch_iam::api_keys::create_bootstrap(tx, (&account, &owner), &id, &digest, "1-0", now)
+    };
+    t.app().store.write(write).await.unwrap();
+}
+
 #[tokio::test]
 async fn who_is_asked_about_with_a_token_of_another_account_is_not_the_one_who_asks() {
     let t = TestApp::new().await;
@@ -239,9 +251,9 @@ async fn who_is_asked_about_with_a_token_of_another_account_is_not_the_one_who_a
     // The owner of the other account is a user of this one too.
     let user = json!({"email": "both@avouch.test", "iam_id": guest.iam_id()});
     assert_eq!(admin.post("/avouch/v1/users", user).await.status, 201);
-    let body = json!({"name": "k", "iam_id": guest.iam_id(), "account_id": t.account()});
-    let key = admin.post("/v1/apikeys", body).await;
-    let here = t.bearer(&t.token(key.body["apikey"].as_str().unwrap()).await);
+    let value = "a-key-of-the-guest-that-belongs-to-this-account";
+    own_key(&t, &guest.iam_id(), value).await;
+    let here = t.bearer(&t.token(value).await);
     let about = |subject: Value| json!([ask(&t, subject, "kms.secrets.wrap", "i1")]);
     assert_eq!(here.post("/v2/authz", about(by_id(&guest.iam_id()))).await.status, 200);
     let body = here.token().split('.').nth(1).unwrap();

@@ -331,17 +331,65 @@ async fn a_token_that_differs_in_one_character_from_a_verified_one_is_refused() 
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_assumed_a_profile_ends_with_the_service_id_that_did() {
+    for end in ["delete", "revoke"] {
+        let s = Stage::new(false).await;
+        let assumed = s.form(&[("grant_type", ASSUME), ("access_token", &*s.token)], true).await.1;
+        let bearer = s.t.bearer(assumed["access_token"].as_str().unwrap());
+        assert_eq!(bearer.get("/v1/apikeys").await.status, 200);
+        s.t.advance_secs(1);
+        match end {
+            "delete" => {
+                s.did(
+                    "DELETE",
+                    &format!("/v1/serviceids/{}", s.iam_id.trim_start_matches("iam-")),
+                    Value::Null,
+                )
+                .await;
+            }
+            _ => s.did("POST", "/avouch/v1/revocations", json!({"iam_id": s.iam_id})).await,
+        }
+        assert_eq!(bearer.get("/v1/apikeys").await.status, 401, "{end}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revocation_holds_for_a_token_that_a_clock_set_back_dates_after_it() {
+    let t = TestApp::new().await;
+    let (client, iam_id) = t.service_id("early").await;
+    assert_eq!(client.get("/v1/apikeys").await.status, 200);
+    t.jump_secs(-3600);
+    let admin = t.admin().await;
+    assert_eq!(client.get("/v1/apikeys").await.status, 200);
+    assert_eq!(admin.post("/avouch/v1/revocations", json!({"iam_id": iam_id})).await.status, 201);
+    assert_eq!(client.get("/v1/apikeys").await.status, 401);
+}
+
 /// What becomes of a request with `token` whose body comes only after something else happened.
 async fn held(t: &TestApp, token: &str, path: &str, body: Value, meanwhile: impl AsyncFnOnce()) -> u16 {
+    held_by(t, token, "POST", path, body.to_string(), meanwhile).await
+}
+
+async fn held_by(
+    t: &TestApp,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: String,
+    meanwhile: impl AsyncFnOnce(),
+) -> u16 {
     let (waits, waited) = tokio::sync::oneshot::channel();
     let (send, sent) = tokio::sync::oneshot::channel::<()>();
     let body = futures_util::stream::once(async move {
         // Only who was let in is asked for the body.
         waits.send(()).unwrap();
         sent.await.unwrap();
-        Ok::<_, std::convert::Infallible>(http_body::Frame::data(bytes::Bytes::from(body.to_string())))
+        Ok::<_, std::convert::Infallible>(http_body::Frame::data(bytes::Bytes::from(body)))
     });
-    let request = http::Request::post(path)
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
         .header("host", "avouch.test")
         .header("authorization", format!("Bearer {token}"))
         .body(http_body_util::StreamBody::new(Box::pin(body)))
@@ -387,6 +435,15 @@ async fn who_holds_the_body_back_does_not_outlive_the_end_of_his_token() {
         assert_eq!(admin.delete(&format!("/v1/serviceids/{id}")).await.status, 204);
     };
     assert_eq!(held(&t, &token, path, body("later"), delete).await, 401);
+    // Also where the body is empty in the end.
+    let (token, iam_id) = new("empty").await;
+    let list = format!("/v1/profiles?account_id={}", t.account());
+    assert_eq!(held_by(&t, &token, "GET", &list, String::new(), async || {}).await, 200);
+    let revoke = async || {
+        t.advance_secs(1);
+        assert_eq!(admin.post("/avouch/v1/revocations", json!({"iam_id": iam_id})).await.status, 201);
+    };
+    assert_eq!(held_by(&t, &token, "GET", &list, String::new(), revoke).await, 401);
     let (token, _) = new("expired").await;
     assert_eq!(held(&t, &token, path, body("last"), async || t.advance_secs(3600)).await, 401);
     let admin = t.admin().await;
@@ -398,5 +455,5 @@ async fn who_holds_the_body_back_does_not_outlive_the_end_of_his_token() {
     // Each refusal is told as one of the identity that it was.
     let refused = t.events(&[("outcome", "failure")]).await;
     let mine = |e: &&Value| e["reason"]["reasonCode"] == 401 && e["initiator"]["id"] != t.owner();
-    assert_eq!(refused.iter().filter(mine).count(), 3, "{refused:?}");
+    assert_eq!(refused.iter().filter(mine).count(), 4, "{refused:?}");
 }

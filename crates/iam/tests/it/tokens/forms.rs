@@ -123,15 +123,18 @@ async fn grants_and_response_types_that_are_not_served_are_named() {
 }
 
 #[tokio::test]
-async fn parameters_may_stand_in_the_address_and_the_body_wins() {
+async fn parameters_may_stand_in_the_address_or_in_the_body_and_not_in_both() {
     let t = TestApp::new().await;
     let query = format!("/identity/token?grant_type={APIKEY}&apikey={}", t.api_key());
     let r = t.anon().send("POST", &query, "", Vec::new()).await;
     assert_eq!(r.status, 200, "{}", r.body);
     let wrong = format!("/identity/token?grant_type={APIKEY}&apikey=wrong");
-    assert_eq!(t.anon().form(&wrong, &[("apikey", t.api_key())]).await.status, 200);
-    let blank = t.anon().form(&query, &[("apikey", "")]).await;
-    assert_eq!(code(&blank), "BXNIM0109E", "an empty parameter of the body is not made good by the address");
+    for (address, body) in [(&wrong, t.api_key()), (&query, t.api_key()), (&query, "wrong"), (&query, "")] {
+        let both = t.anon().form(address, &[("apikey", body)]).await;
+        assert_eq!((both.status, code(&both)), (400, "BXNIM0106E".into()), "{}", both.text);
+    }
+    let apart = format!("/identity/token?grant_type={APIKEY}");
+    assert_eq!(t.anon().form(&apart, &[("apikey", t.api_key())]).await.status, 200);
     let doubled = t.anon().send("POST", &format!("{query}&apikey=x"), "", Vec::new()).await;
     assert_eq!(code(&doubled), "BXNIM0106E");
 }
