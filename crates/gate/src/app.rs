@@ -14,6 +14,7 @@ use crate::audit::writer::AuditWriter;
 use crate::authn::Authenticator;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http::bodies::Bodies;
 use crate::links::{
     AccessSource, EvidenceVerifier, IdentitySource, InstanceHooks, InstanceSource, PolicyCleaner,
     ResourceGroupSource, TrustExplainer,
@@ -74,6 +75,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Room on the disk of the store.
     pub room: Room,
+    /// Room for the bodies of requests.
+    pub bodies: Arc<Bodies>,
     /// Permits by policy that are not written down yet.
     pub permits: PermitCounts,
     states: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
@@ -117,6 +120,7 @@ impl App {
             metrics: Metrics::new(),
             permits: PermitCounts::default(),
             room: Room::new(parts.store.folder()),
+            bodies: Bodies::new(parts.config.limits.large_bodies_bytes),
             config: parts.config,
             store: parts.store,
             clock: parts.clock,

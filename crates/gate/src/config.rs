@@ -61,6 +61,9 @@ pub struct Fetch {
 pub struct Limits {
     /// Connections of one address at a time; further ones are closed.
     pub connections_per_address: u32,
+    /// Bytes that the bodies of all requests may take in memory at a time, but for the first 64 KiB of each. What does not
+    /// fit is answered with 503.
+    pub large_bodies_bytes: u64,
     /// Failed exchanges per address and minute before 429.
     pub failed_exchanges_per_minute: u32,
     /// Trusted profiles per account.
@@ -91,6 +94,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_per_address: 2048,
+            large_bodies_bytes: 256 << 20,
             failed_exchanges_per_minute: 100,
             profiles: 2000,
             service_ids: 2000,

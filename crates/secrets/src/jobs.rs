@@ -24,24 +24,34 @@ const ROTATE: &str = "secrets-manager.secret-version.create";
 /// Those of the store.
 pub async fn expire(app: &Arc<App>) -> Result<()> {
     let now = app.clock.now();
+    let mut result = Ok(());
     for (instance, id) in app.store.read(move |tx| secrets::sql::expired(tx, now, ROUND)).await? {
-        let shared = app.clone();
-        app.store
-            .write(move |tx| {
-                let Some(mut c) = secrets::counted(tx, &instance, &id)? else { return Ok(()) };
-                if !c.secret.expired(now, c.locks) || c.secret.state == DESTROYED {
-                    return Ok(());
-                }
-                c.secret.state = DESTROYED;
-                c.secret.next_rotation_at = None;
-                c.secret.updated_at = now;
-                secrets::sql::put(tx, &instance, &c.secret)?;
-                versions::sql::erase(tx, &instance, &id)?;
-                tell(&shared, tx, &instance, &c.secret, ("secrets-manager.secret.expire", 200, now))
-            })
-            .await?;
+        // One secret that cannot be erased must not hold the others back.
+        if let Err(e) = expire_secret(app, &instance, &id, now).await {
+            let cause = e.cause_text().unwrap_or(e.message());
+            tracing::warn!(instance, secret = id, cause, "expiry failed");
+            result = Err(e);
+        }
     }
-    Ok(())
+    result
+}
+
+async fn expire_secret(app: &Arc<App>, instance: &str, id: &str, now: Timestamp) -> Result<()> {
+    let (shared, instance, id) = (app.clone(), instance.to_owned(), id.to_owned());
+    app.store
+        .write(move |tx| {
+            let Some(mut c) = secrets::counted(tx, &instance, &id)? else { return Ok(()) };
+            if !c.secret.expired(now, c.locks) || c.secret.state == DESTROYED {
+                return Ok(());
+            }
+            c.secret.state = DESTROYED;
+            c.secret.next_rotation_at = None;
+            c.secret.updated_at = now;
+            secrets::sql::put(tx, &instance, &c.secret)?;
+            versions::sql::erase(tx, &instance, &id)?;
+            tell(&shared, tx, &instance, &c.secret, ("secrets-manager.secret.expire", 200, now))
+        })
+        .await
 }
 
 /// Gives secrets that are due a new password. A locked previous version holds the rotation back until tomorrow.

@@ -55,8 +55,8 @@ pub fn service() -> Service {
 /// # Errors
 /// Those of the store.
 pub async fn tick(app: &Arc<App>) -> Result<()> {
-    jobs::expire(app).await?;
-    jobs::rotate(app).await
+    let expired = jobs::expire(app).await;
+    jobs::rotate(app).await.and(expired)
 }
 
 /// Reactions to instances that come and go.

@@ -1,6 +1,7 @@
 //! From an HTTP message to an answer: limits, routing, authentication, handler, audit, rendering — in this order, in
 //! one function.
 
+pub mod bodies;
 pub mod endpoint;
 pub mod head;
 pub mod request;
@@ -17,9 +18,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use serde_json::json;
 
+use self::bodies::too_large;
 use self::endpoint::{Auth, Endpoint, ErrorContext, Service};
 use self::request::{Request, decode_segment};
 use self::response::Response;
@@ -299,10 +301,6 @@ fn announced_too_large(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
     announced.is_some_and(|n| n.parse::<u64>().map_or(true, |n| n > endpoint.body_limit as u64))
 }
 
-fn too_large() -> Error {
-    Error::new(Kind::TooLarge, "The request body is too large.")
-}
-
 async fn handle<B>(
     ctx: &Ctx,
     route: &Route,
@@ -316,10 +314,9 @@ where
 {
     let limit = route.endpoint.body_limit;
     let waits = !body.is_end_stream();
-    let body = match tokio::time::timeout(BODY_TIME, Limited::new(body, limit).collect()).await {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(e)) if e.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
-        Ok(Err(_)) => return Err(Error::invalid("body", "The request body could not be read.")),
+    let mut share = ctx.app().bodies.share();
+    let body = match tokio::time::timeout(BODY_TIME, share.collect(body, limit)).await {
+        Ok(collected) => collected?,
         Err(_) => return Err(Error::invalid("body", "The request body took too long.").with_status(408)),
     };
     // Whoever is slow to send the body does not stay who he was: the token may have ended meanwhile.

@@ -13,9 +13,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ApiKey, NewKey, digest_of, expiry, leak_action, prepare, render, sql};
+use crate::access_groups;
 use crate::account_settings::{self, Creation};
 use crate::history::{self, Author};
+use crate::identities;
 use crate::paging::{Page, Row, put};
+use crate::policies;
 use crate::profiles::http::{account_of, check_name, check_text, path_id};
 use crate::service_ids::{self, ServiceId};
 use crate::token::activity;
@@ -137,7 +140,7 @@ fn unknown_owner() -> Error {
 
 /// Somebody who was just added to the account cannot log in to make his first key: who adds users makes it for him. Once
 /// he has one, or has logged in, his keys are his own business, as are those of somebody who was known before by the
-/// IAM id that he was added with.
+/// IAM id that he was added with, or who was given rights already.
 async fn may_welcome(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Permit> {
     let refused = || Error::forbidden().reason("access");
     if ctx.caller()?.account() != account || !ctx.app().identity(account, owner).await?.alive {
@@ -155,6 +158,13 @@ async fn may_welcome(ctx: &Ctx, account: &AccountId, owner: &IamId) -> Result<Pe
 /// Whether nobody was known by the IAM id before the user was added, and he never had the means to log in.
 fn newcomer(app: &App, tx: &mut Tx<'_>, account: &AccountId, user: &IamId) -> Result<bool> {
     if !app.links.identities.person(tx, account, user)?.is_some_and(|p| p.made_here) {
+        return Ok(false);
+    }
+    // Whoever was given something before his first key must not be met by who has less.
+    let held = !policies::sql::of_subject(tx, account, user.as_str(), policies::State::Active)?.is_empty()
+        || !access_groups::sql::groups_of(tx, account, user.as_str())?.is_empty()
+        || !identities::sql::by_iam_id(tx, user.as_str())?.is_empty();
+    if held {
         return Ok(false);
     }
     let used = activity::of(tx, account, &counted_id(user))?;

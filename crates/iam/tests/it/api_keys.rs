@@ -70,9 +70,35 @@ async fn nobody_gets_a_key_for_a_person_who_was_known_before_he_was_added() {
     assert_eq!(other.post("/v1/apikeys", key).await.status, 403);
     // Nor is an id taken first that somebody may be known by later.
     let reserved = json!({"email": "later@avouch.test", "iam_id": "IBMid-0123456789"});
-    assert_eq!(admin.post("/avouch/v1/users", reserved).await.status, 201);
-    let key = json!({"name": "k", "iam_id": "IBMid-0123456789", "account_id": t.account()});
-    assert_eq!(admin.post("/v1/apikeys", key).await.status, 403);
+    let refused = admin.post("/avouch/v1/users", reserved).await;
+    assert!(refused.status == 400 && refused.text.contains("iam_id"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn nobody_makes_the_first_key_of_who_was_given_rights_before() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    for given in ["policy", "group", "profile"] {
+        let added = admin.post("/avouch/v1/users", json!({"email": format!("{given}@avouch.test")})).await;
+        let ada = text(&added, "iam_id");
+        match given {
+            "policy" => grant(&t, &ada, "Viewer", &[]).await,
+            "group" => {
+                let path = format!("/v2/groups?account_id={}", t.account());
+                let group = text(&admin.post(&path, json!({"name": "g"})).await, "id");
+                let members = json!({"members": [{"iam_id": ada, "type": "user"}]});
+                assert_eq!(admin.put(&format!("/v2/groups/{group}/members"), members).await.status, 207);
+            }
+            _ => {
+                let profile = crate::helpers::profile(&t, &admin, "p").await;
+                let path = format!("/v1/profiles/{profile}/identities/user");
+                let identity = json!({"type": "user", "identifier": ada});
+                assert_eq!(admin.post(&path, identity).await.status, 200);
+            }
+        }
+        let key = json!({"name": "k", "iam_id": ada, "account_id": t.account()});
+        assert_eq!(admin.post("/v1/apikeys", key).await.status, 403, "{given}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use avouch_gate::{Ctx, Error, Kind, Request, Response, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_wire::catalog::{self, Placement};
 use avouch_wire::crn::Crn;
+use avouch_wire::text;
 use avouch_wire::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -33,6 +34,12 @@ struct Update {
     allow_cleanup: Option<bool>,
 }
 
+/// Right to attach tags that policies look at.
+const ATTACH: &str = "global-search-tagging.tag.attach-access-tag";
+/// Most tags of an instance, and longest one.
+const TAGS_MAX: usize = 1000;
+const TAG_MAX: usize = 128;
+
 /// Instances of a list page at most.
 const LIST_MAX: i64 = 100;
 
@@ -45,10 +52,19 @@ fn guid_of(id: &str) -> String {
     Crn::parse(id).map_or_else(|_| id.to_owned(), |crn| crn.instance().to_owned())
 }
 
+/// Whether a path parameter that is a CRN means this very instance, not only one of its GUID.
+fn means(id: &str, found: &Instance) -> bool {
+    Crn::parse(id).map_or(true, |crn| {
+        let parts = |c: &Crn| (c.service().to_owned(), c.region().to_owned(), c.account());
+        found.crn().is_ok_and(|own| parts(&own) == parts(&crn))
+    })
+}
+
 /// Loads an instance and decides; another account's is unknown.
 async fn load(ctx: &Ctx, id: &str, action: &str) -> Result<(Instance, avouch_gate::Permit)> {
     let guid = guid_of(id);
-    let found = ctx.read(move |tx| sql::get(tx, &guid)).await?.ok_or_else(|| not_found(id))?;
+    let found = ctx.read(move |tx| sql::get(tx, &guid)).await?.filter(|i| means(id, i));
+    let found = found.ok_or_else(|| not_found(id))?;
     match ctx.authorize(action, &found.target()?).await {
         Ok(permit) => Ok((found, permit)),
         Err(e) if e.kind() == Kind::NotFound => Err(not_found(id)),
@@ -109,14 +125,15 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
     }
     let permits = ctx.filter(&account).await?;
     let mut shown = Vec::new();
-    let mut after = start;
+    let (mut after, mut scanned) = (start.clone(), start);
     let mut more = false;
     // Pages hold what the caller may see, so the store is read until the page is full.
     'pages: loop {
-        let (asked, f, at) = (account.clone(), filter.clone(), after.clone());
+        let (asked, f, at) = (account.clone(), filter.clone(), scanned.clone());
         let batch = ctx.read(move |tx| sql::list(tx, &asked, &f, at.as_ref(), LIST_MAX)).await?;
         let ended = (batch.len() as i64) < LIST_MAX;
         for instance in batch {
+            scanned = Some((instance.created_at.millis(), instance.guid.clone()));
             if !permits.permits("resource-controller.instance.retrieve", &instance.attrs()) {
                 continue;
             }
@@ -124,7 +141,7 @@ pub async fn list(ctx: Ctx, request: Request) -> Result<Response> {
                 more = true;
                 break 'pages;
             }
-            after = Some((instance.created_at.millis(), instance.guid.clone()));
+            after.clone_from(&scanned);
             shown.push(render(&instance)?);
         }
         if ended {
@@ -194,6 +211,15 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     target.resource_group = Some(resource_groups::crn(&account, &group.id));
     ctx.authorize("resource-controller.group.retrieve", &resource_groups::target(&account, Some(&group.id)))
         .await?;
+    if body.tags.len() > TAGS_MAX || !body.tags.iter().all(|t| !t.is_empty() && text::printable(t, TAG_MAX)) {
+        return Err(Error::invalid(
+            "tags",
+            "The property 'tags' must hold up to 1000 texts of 1 to 128 characters.",
+        ));
+    }
+    // Only who may attach access tags makes his tags count in decisions.
+    let attaches = ctx.filter(&account).await?.permits(ATTACH, &target.attrs);
+    let access_tags = if attaches { body.tags.clone() } else { Vec::new() };
     let permit = ctx.authorize("resource-controller.instance.create", &target).await?;
     let locked = match request.header("entity-lock") {
         None => false,
@@ -221,6 +247,7 @@ pub async fn create(ctx: Ctx, request: Request) -> Result<Response> {
             operation: "create".into(),
             allow_cleanup: body.allow_cleanup,
             tags: body.tags,
+            access_tags,
             plans: vec![(plan.id.into(), now.millis(), by)],
             cname: ctx.app().config.cname.clone(),
             ..Body::default()

@@ -57,9 +57,12 @@ pub struct Body {
     /// Clean-up may remove keys with it.
     #[serde(default)]
     pub allow_cleanup: bool,
-    /// Access and user tags.
+    /// Tags as they were given.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// Those that policies look at: given by who may attach access tags.
+    #[serde(default)]
+    pub access_tags: Vec<String>,
     /// (plan id, start, requestor).
     #[serde(default)]
     pub plans: Vec<(String, i64, String)>,
@@ -119,7 +122,7 @@ impl Instance {
             .instance(&self.guid)
             .region(&self.region)
             .resource_group(&self.resource_group)
-            .tags(self.body.tags.iter().cloned())
+            .tags(self.body.access_tags.iter().cloned())
     }
 
     /// What other services may know.
@@ -136,7 +139,7 @@ impl Instance {
             name: self.name.clone(),
             crn: self.crn()?,
             active: self.state == state::ACTIVE,
-            tags: self.body.tags.clone(),
+            tags: self.body.access_tags.clone(),
         })
     }
 

@@ -59,9 +59,14 @@ async fn list(ctx: Ctx, request: Request) -> Result<Response> {
         "resources": rows.iter().map(render).collect::<Vec<_>>(),
     });
     if let (true, Some(last), Some(object)) = (more, rows.last(), body.as_object_mut()) {
-        object.insert("next_url".into(), json!(format!("{base}&_start={}", last.iam_id)));
+        object.insert("next_url".into(), json!(format!("{base}&{}", started(&last.iam_id))));
     }
     Response::json(200, &body)
+}
+
+/// The query parameter of the page after this user.
+fn started(last: &IamId) -> String {
+    form_urlencoded::Serializer::new(String::new()).append_pair("_start", last.as_str()).finish()
 }
 
 async fn get(ctx: Ctx, request: Request) -> Result<Response> {
@@ -137,6 +142,10 @@ async fn add(ctx: Ctx, request: Request) -> Result<Response> {
         event.status = 201;
         event.target(crn.as_str(), &user.email);
         event.request("iam_id", user.iam_id.as_str());
+        // Nobody could ever log in by an id that is nobody's.
+        if !user.made_here && !sql::known(tx, &user.iam_id)? {
+            return Err(Error::invalid("iam_id", "The property 'iam_id' names no user."));
+        }
         sql::insert(tx, &user).map_err(|e| match e.kind() {
             avouch_gate::Kind::Conflict => Error::conflict("A user of that e-mail or IAM id exists already."),
             _ => e,

@@ -51,6 +51,15 @@ pub fn list(tx: &mut Tx<'_>, account: &AccountId, start: &str, limit: i64) -> Re
     tx.query(&sql, &params![account.as_str(), start, limit])?.iter().map(read).collect()
 }
 
+/// Whether the IAM id is somebody's in any account.
+///
+/// # Errors
+/// Those of the store.
+pub fn known(tx: &mut Tx<'_>, iam_id: &IamId) -> Result<bool> {
+    let sql = "select 1 from users where iam_id = $1 limit 1";
+    Ok(tx.query_opt(sql, &params![iam_id.as_str()])?.is_some())
+}
+
 /// How many users an account has.
 ///
 /// # Errors

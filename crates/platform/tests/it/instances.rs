@@ -197,3 +197,87 @@ async fn what_cannot_be_made_is_refused_by_the_name_of_its_field() {
     assert_eq!(admin.get(INSTANCES).await.body["rows_count"], 0);
     assert_eq!(t.viewer().await.post(INSTANCES, wanted(&t, "n", PLAIN)).await.status, 403);
 }
+
+fn equal(key: &str, value: &str) -> Value {
+    json!({"key": key, "operator": "stringEquals", "value": value})
+}
+
+#[tokio::test]
+async fn a_list_ends_for_whoever_may_see_none_or_the_last_of_many() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let mut last = Value::Null;
+    for n in 0..201 {
+        last = make(&t, &admin, &format!("i{n}"), PLAIN).await;
+    }
+    let none = t.nobody().await.get(INSTANCES).await;
+    assert_eq!(
+        (none.status, &none.body["rows_count"], &none.body["next_url"]),
+        (200, &json!(0), &Value::Null)
+    );
+    let (viewer, iam_id) = t.service_id("viewer-of-one").await;
+    let crn = avouch_wire::crn::Crn::parse(text(&last, "crn")).unwrap();
+    let target = json!([
+        equal("accountId", t.account()),
+        equal("serviceName", crn.service()),
+        equal("serviceInstance", text(&last, "guid")),
+    ]);
+    t.grant(&admin, &iam_id, "crn:v1:bluemix:public:iam::::role:Viewer", target).await;
+    for limit in ["1", "100"] {
+        let one = viewer.get(&format!("{INSTANCES}?limit={limit}")).await;
+        assert_eq!(one.body["rows_count"], 1, "{}", one.text);
+        assert_eq!((text(&one.body["resources"][0], "name"), &one.body["next_url"]), ("i200", &Value::Null));
+    }
+}
+
+#[tokio::test]
+async fn tags_count_in_decisions_when_whoever_may_attach_access_tags_gave_them() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let (editor, editor_id) = t.service_id("editor").await;
+    let kinds = |role: &str| format!("crn:v1:bluemix:public:iam::::role:{role}");
+    let of = |client: &Client, tags: Value| {
+        let (client, mut body) = (client.clone(), wanted(&t, "tagged", PLAIN));
+        body["tags"] = tags;
+        async move { client.post(INSTANCES, body).await }
+    };
+    let first = of(&admin, json!(["project:payments"])).await;
+    assert_eq!(first.status, 201, "{}", first.text);
+    let crn = avouch_wire::crn::Crn::parse(text(&first.body, "crn")).unwrap();
+    let target = json!([equal("accountId", t.account()), equal("serviceName", crn.service())]);
+    t.grant(&admin, &editor_id, &kinds("Editor"), target).await;
+    let groups = json!([equal("accountId", t.account()), equal("resourceType", "resource-group")]);
+    t.grant(&admin, &editor_id, &kinds("Viewer"), groups).await;
+    let (tagged, tagged_id) = t.service_id("by-tag").await;
+    let policy = json!({
+        "type": "access",
+        "subject": {"attributes": [equal("iam_id", &tagged_id)]},
+        "control": {"grant": {"roles": [{"role_id": kinds("Viewer")}]}},
+        "resource": {"attributes": [equal("accountId", t.account()), equal("serviceType", "service")], "tags": [equal("project", "payments")]},
+    });
+    let made = admin.post("/v2/policies", policy).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let second = of(&editor, json!(["project:payments"])).await;
+    assert_eq!(second.status, 201, "{}", second.text);
+    assert_eq!(tagged.get(&path(&first.body)).await.status, 200);
+    assert_eq!(tagged.get(&path(&second.body)).await.status, 403);
+    for bad in [json!([""]), json!(["x".repeat(129)]), json!(["a\u{0}b"]), json!("a:b")] {
+        assert_eq!(of(&admin, bad.clone()).await.status, 400, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_resource_name_means_the_instance_that_all_its_parts_name() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let made = make(&t, &admin, "one", PLAIN).await;
+    let crn = text(&made, "crn").to_owned();
+    let parsed = avouch_wire::crn::Crn::parse(&crn).unwrap();
+    let (service, account) = (format!(":{}:", parsed.service()), format!("a/{}", t.account()));
+    for wrong in [crn.replace(&service, ":kms:"), crn.replace(&account, "a/0123456789abcdef0123456789abcdef")]
+    {
+        assert_ne!(wrong, crn);
+        let r = admin.get(&format!("{INSTANCES}/{}", wrong.replace('/', "%2F"))).await;
+        assert_eq!(r.status, 404, "{wrong}: {}", r.text);
+    }
+}

@@ -160,3 +160,19 @@ async fn key_value_secrets_do_not_expire() {
     let body = json!({"secret_type": "kv", "name": "kv", "data": {"a": 1}, "expiration_date": v.at(60)});
     assert_eq!(admin.post("/secrets", body).await.status, 400);
 }
+
+#[tokio::test]
+async fn a_damaged_secret_holds_no_other_one_back() {
+    let v = Vault::new().await;
+    let admin = v.admin().await;
+    let broken = mortal(&admin, "aa", v.at(600)).await;
+    let whole = mortal(&admin, "bb", v.at(600)).await;
+    let id = broken["/secrets/".len()..].to_owned();
+    let damage = move |tx: &mut avouch_store::Tx<'_>| {
+        tx.execute("update sm_secrets set body = 'x' where id = $1", &avouch_store::params![&id])
+    };
+    assert_eq!(v.t.app().store.write::<_, avouch_store::Error, _>(damage).await.unwrap(), 1);
+    v.t.advance_secs(601);
+    assert!(avouch_secrets::tick(v.t.app()).await.is_err());
+    assert_eq!((sealed(&v, &broken).await, sealed(&v, &whole).await), (1, 0));
+}

@@ -368,14 +368,13 @@ async fn a_revocation_holds_for_a_token_that_a_clock_set_back_dates_after_it() {
 
 /// What becomes of a request with `token` whose body comes only after something else happened.
 async fn held(t: &TestApp, token: &str, path: &str, body: Value, meanwhile: impl AsyncFnOnce()) -> u16 {
-    held_by(t, token, "POST", path, body.to_string(), meanwhile).await
+    held_by(t, token, ("POST", path), body.to_string(), meanwhile).await
 }
 
 async fn held_by(
     t: &TestApp,
     token: &str,
-    method: &str,
-    path: &str,
+    (method, path): (&str, &str),
     body: String,
     meanwhile: impl AsyncFnOnce(),
 ) -> u16 {
@@ -438,12 +437,12 @@ async fn who_holds_the_body_back_does_not_outlive_the_end_of_his_token() {
     // Also where the body is empty in the end.
     let (token, iam_id) = new("empty").await;
     let list = format!("/v1/profiles?account_id={}", t.account());
-    assert_eq!(held_by(&t, &token, "GET", &list, String::new(), async || {}).await, 200);
+    assert_eq!(held_by(&t, &token, ("GET", &list), String::new(), async || {}).await, 200);
     let revoke = async || {
         t.advance_secs(1);
         assert_eq!(admin.post("/avouch/v1/revocations", json!({"iam_id": iam_id})).await.status, 201);
     };
-    assert_eq!(held_by(&t, &token, "GET", &list, String::new(), revoke).await, 401);
+    assert_eq!(held_by(&t, &token, ("GET", &list), String::new(), revoke).await, 401);
     let (token, _) = new("expired").await;
     assert_eq!(held(&t, &token, path, body("last"), async || t.advance_secs(3600)).await, 401);
     let admin = t.admin().await;
