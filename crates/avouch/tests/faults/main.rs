@@ -1,6 +1,7 @@
 //! Servers that are killed, doubled, starved of space, robbed of their files or told to end, under load.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+mod broken;
 mod disk;
 mod files;
 mod heavy;
