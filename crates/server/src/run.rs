@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use avouch_gate::audit::OPERATOR_ACCOUNT;
+use avouch_gate::audit::{OPERATOR_ACCOUNT, unasked};
 use avouch_gate::config::Config;
 use avouch_gate::ctx::background_event;
 use avouch_gate::{App, Details, Error, Permit, Target};
@@ -108,7 +108,7 @@ async fn started(app: &Arc<App>) -> anyhow::Result<()> {
         let target = Target::global("avouch", &account, attrs, "")
             .named(app.config.node.clone())
             .of_type("avouch/server");
-        let permit = Permit::system("start", "avouch.server.start", target);
+        let permit = Permit::system(&unasked::START, target);
         let mut details = Details::default();
         details.response("version", env!("CARGO_PKG_VERSION")).response("node", app.config.node.clone());
         Ok::<_, Error>(background_event(app, app.clock.now(), "Avouch", &permit, details))

@@ -23,5 +23,6 @@ mod secrets;
 mod tenancy;
 mod timing;
 mod trail;
+mod unasked;
 mod weaker;
 mod world;
