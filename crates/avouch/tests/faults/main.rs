@@ -8,6 +8,7 @@ mod files;
 mod heavy;
 mod kill;
 mod process;
+mod readers;
 mod replicas;
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -257,7 +257,7 @@ impl Client {
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> Option<Answer> {
-    let response = request.send().await.ok()?;
+    let response = request.send().await.inspect_err(|e| eprintln!("no answer: {e:?}")).ok()?;
     let header = |name: &str| {
         let value = response.headers().get(name).and_then(|v| v.to_str().ok());
         value.unwrap_or_default().to_owned()
