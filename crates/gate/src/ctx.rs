@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::access::{Asker, Filter, Home, Verdict};
 use crate::app::App;
+use crate::audit::unasked::{self, Unasked};
 use crate::audit::writer::Rider;
 use crate::audit::{self, Event, EventTarget, Initiator};
 use crate::authn::Caller;
@@ -23,7 +24,7 @@ use crate::links::ExternalState;
 use crate::unverified::Refusal;
 
 /// Audit action of a refusal where the endpoint has none of its own.
-const DENIED: &str = "iam-am.access.deny";
+const DENIED: &str = unasked::DENIED.action();
 
 /// What is acted on: decision attributes and audit target in one.
 #[derive(Debug, Clone)]
@@ -84,16 +85,18 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// A permit of a background job, named in the trail as the platform.
-    pub fn system(job: &'static str, action: &str, target: Target) -> Self {
+    /// A permit of a background job, named in the trail as the platform. Its events are declared.
+    pub fn system(event: &Unasked, target: Target) -> Self {
+        let service = target.type_uri.split('/').next().unwrap_or_default();
+        let action = event.action().replace("<service>", service);
         let initiator = Initiator {
-            id: format!("avouch-{job}"),
+            id: format!("avouch-{}", event.by()),
             name: "Avouch".into(),
             type_uri: "service/security/clientid".into(),
             credential: "token".into(),
             ..Initiator::default()
         };
-        Self { action: action.to_owned(), target, initiator, policies: Vec::new(), how: "system" }
+        Self { action, target, initiator, policies: Vec::new(), how: "system" }
     }
 
     /// A permit made from evidence or a credential that the token endpoint verified.
@@ -580,7 +583,7 @@ impl Ctx {
             .named(self.0.endpoint.operation)
             .of_type("avouch/request");
         let permit = Permit {
-            action: "avouch.request.panic".into(),
+            action: unasked::PANIC.action().into(),
             target,
             initiator: self.initiator(),
             policies: Vec::new(),

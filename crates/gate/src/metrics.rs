@@ -20,6 +20,7 @@ pub struct Metrics {
     tokens: Family<Labels, Counter>,
     refusals: Family<Labels, Counter>,
     panics: Counter,
+    not_accepted: Counter,
     room: Gauge,
 }
 
@@ -43,13 +44,19 @@ impl Metrics {
         registry.register("refusals", "Refusals by reason", refusals.clone());
         let panics = Counter::default();
         registry.register("panics", "Panics of requests and background jobs", panics.clone());
+        let not_accepted = Counter::default();
+        registry.register(
+            "connections_not_accepted",
+            "Tries to accept a connection that the system refused, for want of descriptors or the like",
+            not_accepted.clone(),
+        );
         let room = Gauge::default();
         registry.register(
             "disk_level",
             "Room on the disk: 0 enough, 1 low, 2 the reserve is in use",
             room.clone(),
         );
-        Self { room, panics, registry, requests, seconds, tokens, refusals }
+        Self { room, panics, not_accepted, registry, requests, seconds, tokens, refusals }
     }
 
     /// A request was answered.
@@ -78,6 +85,11 @@ impl Metrics {
     /// Something panicked.
     pub fn panic(&self) {
         self.panics.inc();
+    }
+
+    /// The system gave no connection.
+    pub fn not_accepted(&self) {
+        self.not_accepted.inc();
     }
 
     /// The OpenMetrics text.

@@ -17,7 +17,7 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
 use crate::app::App;
-use crate::audit::OPERATOR_ACCOUNT;
+use crate::audit::{OPERATOR_ACCOUNT, unasked};
 use crate::ctx::{Details, Permit, Target, background_event};
 use crate::error::{Error, Result};
 
@@ -25,8 +25,6 @@ use crate::error::{Error, Result};
 const RESERVE: u64 = 64 << 20;
 /// Less than this, or a tenth of a small disk, is worth an alarm.
 const LOW: u64 = 1 << 30;
-/// Action of the event that tells how much room there is.
-pub const ACTION: &str = "avouch.disk.update";
 
 /// How much room there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +170,7 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     let account = AccountId::parse(OPERATOR_ACCOUNT).map_err(Error::internal)?;
     let attrs = ResourceAttrs::service(&account, "avouch");
     let target = Target::global("avouch", &account, attrs, "").named(after.as_str()).of_type("avouch/disk");
-    let permit = Permit::system("disk", ACTION, target);
+    let permit = Permit::system(&unasked::DISK, target);
     let mut details = Details::default();
     details.response("level", after.as_str()).response("before", before.as_str());
     app.audit.soon(background_event(app, app.clock.now(), "Avouch", &permit, details)).await

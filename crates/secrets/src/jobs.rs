@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use avouch_gate::audit;
+use avouch_gate::audit::{
+    self,
+    unasked::{SECRET_EXPIRED, SECRET_ROTATED, Unasked},
+};
 use avouch_gate::ctx::background_event;
 use avouch_gate::{App, Details, Permit, Result, Target};
 use avouch_policy::access::ResourceAttrs;
@@ -15,8 +18,6 @@ use crate::versions::{self, Payload, Version};
 
 /// Secrets handled in one round.
 const ROUND: i64 = 100;
-/// Audit action of a rotation.
-const ROTATE: &str = "secrets-manager.secret-version.create";
 
 /// Erases the payloads of secrets whose time is over and that nobody locks.
 ///
@@ -49,7 +50,7 @@ async fn expire_secret(app: &Arc<App>, instance: &str, id: &str, now: Timestamp)
             c.secret.updated_at = now;
             secrets::sql::put(tx, &instance, &c.secret)?;
             versions::sql::erase(tx, &instance, &id)?;
-            tell(&shared, tx, &instance, &c.secret, ("secrets-manager.secret.expire", 200, now))
+            tell(&shared, tx, &instance, &c.secret, (&SECRET_EXPIRED, 200, now))
         })
         .await
 }
@@ -130,7 +131,7 @@ fn postpone(
     }
     secret.next_rotation_at = Some(now.plus_secs(86_400));
     secrets::sql::put(tx, instance, &secret)?;
-    if failed { tell(app, tx, instance, &secret, (ROTATE, 500, now)) } else { Ok(()) }
+    if failed { tell(app, tx, instance, &secret, (&SECRET_ROTATED, 500, now)) } else { Ok(()) }
 }
 
 fn rotate_one(
@@ -154,7 +155,7 @@ fn rotate_one(
     if blocked {
         secret.next_rotation_at = Some(now.plus_secs(86_400));
         secrets::sql::put(tx, instance, &secret)?;
-        return tell(app, tx, instance, &secret, (ROTATE, 412, now));
+        return tell(app, tx, instance, &secret, (&SECRET_ROTATED, 412, now));
     }
     new.n = secret.versions_total + 1;
     new.expires_at = secret.expires_at;
@@ -163,7 +164,7 @@ fn rotate_one(
     secret.updated_at = now;
     secret.next_rotation_at = secret.rotation().next(now);
     secrets::sql::put(tx, instance, &secret)?;
-    tell(app, tx, instance, &secret, (ROTATE, 201, now))
+    tell(app, tx, instance, &secret, (&SECRET_ROTATED, 201, now))
 }
 
 fn tell(
@@ -171,7 +172,7 @@ fn tell(
     tx: &mut Tx<'_>,
     instance: &str,
     secret: &Secret,
-    (action, status, now): (&str, u16, Timestamp),
+    (event, status, now): (&Unasked, u16, Timestamp),
 ) -> Result<()> {
     let Some(info) = app.links.instances.instance(tx, instance)? else { return Ok(()) };
     let attrs = ResourceAttrs::service(&info.account, "secrets-manager").instance(instance);
@@ -186,6 +187,6 @@ fn tell(
         500 => Some("The secret could not be rotated.".into()),
         _ => None,
     };
-    let permit = Permit::system("secrets", action, target);
+    let permit = Permit::system(event, target);
     audit::sql::insert(tx, &background_event(app, now, "Secrets Manager", &permit, details))
 }

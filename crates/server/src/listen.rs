@@ -18,9 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::Assembled;
 use crate::strict::{Marks, Strict};
 use crate::traffic::{Metered, Traffic};
+use crate::{Assembled, run};
 
 /// Largest head of a request, bytes.
 const HEAD_LIMIT: usize = 32 * 1024;
@@ -28,10 +28,14 @@ const HEAD_LIMIT: usize = 32 * 1024;
 const HEADERS: usize = 64;
 /// Most connections at a time; further ones wait in the kernel's queue.
 const CONNECTIONS: usize = 8192;
+/// Descriptors that connections leave for files and for what the server asks others.
+const OWN: usize = 256;
 /// Most streams of one HTTP/2 connection.
 const STREAMS: u32 = 128;
 /// Time for a head to arrive, and for a TLS handshake.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Time until the next try after a connection could not be accepted.
+const BACK_OFF: Duration = Duration::from_millis(50);
 /// Time that a shutdown waits for running requests.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -81,7 +85,8 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
     let most = server.app.config.limits.connections_per_address;
     let most = usize::try_from(most).ok().filter(|most| *most > 0).unwrap_or(usize::MAX);
     let peers = Places::new(most, usize::MAX);
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(most_connections(run::descriptors()?)));
+    let mut refused = false;
     tokio::pin!(stop);
     loop {
         let permit = tokio::select! {
@@ -93,11 +98,17 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
             () = &mut stop => break,
         };
         let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+            Ok(accepted) => {
+                refused = false;
+                accepted
+            }
             Err(e) => {
                 // Out of descriptors or the like: wait for some to come back instead of spinning.
-                tracing::warn!("cannot accept a connection: {e}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                if !std::mem::replace(&mut refused, true) {
+                    tracing::warn!("cannot accept connections: {e}");
+                }
+                server.app.metrics.not_accepted();
+                tokio::time::sleep(BACK_OFF).await;
                 continue;
             }
         };
@@ -139,6 +150,12 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
         tracing::error!("the last audit events could not be written: {}", e.message());
     }
     Ok(())
+}
+
+/// As many as leave the server what it needs itself, out of so many descriptors.
+fn most_connections(descriptors: u64) -> usize {
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    (descriptors - OWN.min(descriptors / 2)).clamp(1, CONNECTIONS)
 }
 
 /// What a connection is served with.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use avouch_gate::audit::OPERATOR_ACCOUNT;
+use avouch_gate::audit::{OPERATOR_ACCOUNT, unasked};
 use avouch_gate::config::Config;
 use avouch_gate::ctx::background_event;
 use avouch_gate::{App, Details, Error, Permit, Target};
@@ -48,11 +48,32 @@ pub fn seal_memory() -> anyhow::Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("the process cannot be made undumpable")
 }
 
+/// What the process may hold open at a time, once it has taken all that it is allowed.
+///
+/// # Errors
+/// When the system refuses.
+pub fn descriptors() -> std::io::Result<u64> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit)?;
+    Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// A write beyond the size that a file may have is refused, as on a full disk, and not the end of the process.
+fn outlive_file_limits() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
 /// Logs to standard error; `RUST_LOG` overrides the given filter.
 pub fn logging(filter: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(filter));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    // A log that nobody takes (a full disk, a reader that is gone) is lost. By default its loss is told to standard error,
+    // and where that is what fails, the task ends that wanted to log.
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = log.log_internal_errors(false).try_init();
 }
 
 /// A runtime with a thread for each core.
@@ -87,7 +108,7 @@ async fn started(app: &Arc<App>) -> anyhow::Result<()> {
         let target = Target::global("avouch", &account, attrs, "")
             .named(app.config.node.clone())
             .of_type("avouch/server");
-        let permit = Permit::system("start", "avouch.server.start", target);
+        let permit = Permit::system(&unasked::START, target);
         let mut details = Details::default();
         details.response("version", env!("CARGO_PKG_VERSION")).response("node", app.config.node.clone());
         Ok::<_, Error>(background_event(app, app.clock.now(), "Avouch", &permit, details))
@@ -109,6 +130,7 @@ pub async fn start(
     data: PathBuf,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<Running> {
+    outlive_file_limits().context("signals cannot be handled")?;
     let bound = listen::bind(&config).await?;
     // Links and issuer must name the port that was really given.
     config.listen = bound.address.to_string();

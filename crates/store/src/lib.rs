@@ -210,19 +210,24 @@ impl Store {
         matches!(&*self.inner, Inner::Sqlite(engine) if engine.was_full())
     }
 
-    /// A read and an empty write, to say whether the store can be used. After the disk was full it tries a small real
-    /// write, so it says when that is over.
+    /// A read and an empty write, to say whether the store can be used. After a write that failed it tries a small real
+    /// one, so it says when that is over.
     ///
     /// # Errors
     /// Those of the engine.
     pub async fn health(&self) -> Result<()> {
         self.read(|tx| tx.query("select 1", &[]).map(drop)).await?;
-        if self.was_full() {
-            // More than an ordinary change needs: one that slips into the log's last pages says nothing of the next.
-            self.write(|tx| tx.set_system_value(PROBE, &[0; 64 << 10])).await?;
-            return self.write(|tx| tx.set_system_value(PROBE, b"1")).await;
-        }
-        self.write(|_| Ok(())).await
+        let engine = match &*self.inner {
+            Inner::Sqlite(engine) if engine.was_full() || engine.has_failed() => engine,
+            _ => return self.write(|_| Ok(())).await,
+        };
+        // A commit of nothing, or of what is there already, works on a disk that takes nothing. After a full one it must
+        // be more than an ordinary change needs: one that slips into the log's last pages says nothing of the next.
+        let size = if engine.was_full() { 64 << 10 } else { 1 };
+        self.write(move |tx| tx.set_system_value(PROBE, &vec![0; size])).await?;
+        self.write(|tx| tx.set_system_value(PROBE, b"1")).await?;
+        engine.works_again();
+        Ok(())
     }
 
     /// Finishes what is queued and ends; later calls get `Unavailable`. The folder can then be opened by another server.

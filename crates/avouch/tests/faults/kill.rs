@@ -11,14 +11,14 @@ use crate::process::{Answer, Client, PAYLOAD, Server, Setup, World, bootstrap, s
 use crate::runtime;
 
 /// A request that was answered with success.
-struct Done {
-    what: What,
-    name: String,
-    answer: Answer,
+pub struct Done {
+    pub what: What,
+    pub name: String,
+    pub answer: Answer,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum What {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum What {
     Profile,
     Policy,
     Secret,
@@ -27,10 +27,11 @@ enum What {
     Read,
 }
 
-const ALL: [What; 6] =
+pub const ALL: [What; 6] =
     [What::Profile, What::Policy, What::Secret, What::KeyToken, What::PodToken, What::Read];
 
-async fn one(what: What, name: &str, world: &World, admin: &Client) -> Option<Answer> {
+/// One request of a kind; `None` when no answer came.
+pub async fn one(what: What, name: &str, world: &World, admin: &Client) -> Option<Answer> {
     match what {
         What::Profile => {
             let body = json!({"name": name, "account_id": world.account, "description": name});
@@ -70,7 +71,7 @@ async fn load(server: &Server, world: &World) -> mpsc::UnboundedReceiver<Done> {
 }
 
 /// Everything that was answered is there and whole, and told in the trail.
-async fn check(admin: &Client, world: &World, done: &[Done]) {
+pub async fn check(admin: &Client, world: &World, done: &[Done]) {
     for d in done {
         let id = || d.answer.text("/id");
         match d.what {
@@ -96,7 +97,7 @@ async fn check(admin: &Client, world: &World, done: &[Done]) {
 }
 
 /// What nobody was told of is there with its event and all its parts, or not there.
-async fn nothing_half_done(admin: &Client, world: &World) {
+pub async fn nothing_half_done(admin: &Client, world: &World) {
     let listed = |page: Answer, of: &str| page.ok().body[of].as_array().unwrap().clone();
     let id = |v: &Value| v["id"].as_str().unwrap().to_owned();
     let profiles = listed(

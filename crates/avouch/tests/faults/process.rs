@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -79,13 +79,24 @@ pub struct Starting(Child);
 
 impl Starting {
     /// Waits until it listens, or has ended: then what it said.
-    pub fn ready(mut self) -> Result<Server, String> {
+    pub fn ready(self) -> Result<Server, String> {
+        self.ready_and(|lines| {
+            std::thread::spawn(move || lines.for_each(drop));
+        })
+    }
+
+    /// As [`Starting::ready`], but what it says from then on is taken by nobody.
+    pub fn ready_unheard(self) -> Result<Server, String> {
+        self.ready_and(drop)
+    }
+
+    fn ready_and(mut self, then: impl FnOnce(Lines<BufReader<ChildStderr>>)) -> Result<Server, String> {
         let mut said = String::new();
         let mut lines = BufReader::new(self.0.stderr.take().unwrap()).lines();
         for line in lines.by_ref().map_while(Result::ok) {
             if let Some(address) = line.strip_prefix("Avouch listens on ") {
                 let url = format!("http://{address}");
-                std::thread::spawn(move || lines.for_each(drop));
+                then(lines);
                 return Ok(Server { child: self.0, url });
             }
             said.push_str(&line);
@@ -230,6 +241,14 @@ impl Client {
         self.exchange(&[("grant_type", CR_TOKEN), ("cr_token", token), ("profile_id", profile)]).await
     }
 
+    /// A figure of the server, by its whole name.
+    pub async fn figure(&self, name: &str) -> u64 {
+        let asked = self.http.get(format!("{}/metrics", self.base)).send().await.unwrap();
+        let text = asked.text().await.unwrap();
+        let found = text.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok());
+        found.unwrap_or_else(|| panic!("no {name} in {text}"))
+    }
+
     /// Events of one request.
     pub async fn events_of(&self, transaction: &str) -> Vec<Value> {
         let page = self.get(&format!("/avouch/v1/audit/events?correlation_id={transaction}")).await.ok();
@@ -238,7 +257,7 @@ impl Client {
 }
 
 async fn answer(request: reqwest::RequestBuilder) -> Option<Answer> {
-    let response = request.send().await.ok()?;
+    let response = request.send().await.inspect_err(|e| eprintln!("no answer: {e:?}")).ok()?;
     let header = |name: &str| {
         let value = response.headers().get(name).and_then(|v| v.to_str().ok());
         value.unwrap_or_default().to_owned()

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::process::{Server, Setup, World};
 use crate::runtime;
 
-fn setups(dir: &Path, url: &str) -> [Setup; 2] {
+pub fn setups(dir: &Path, url: &str) -> [Setup; 2] {
     ["a", "b"].map(|name| {
         Setup::new(&dir.join(name))
             .with("AVOUCH_STORE", url)
@@ -19,7 +19,7 @@ fn setups(dir: &Path, url: &str) -> [Setup; 2] {
 }
 
 /// Both started at once on an empty database; the folder of the one that made the account.
-fn start(setups: &[Setup; 2]) -> (Server, Server, usize) {
+pub fn start(setups: &[Setup; 2]) -> (Server, Server, usize) {
     let [a, b] = setups.each_ref().map(Setup::spawn);
     let (a, b) = (a.ready().unwrap(), b.ready().unwrap());
     let made: Vec<usize> = (0..2).filter(|n| setups[*n].data.join("bootstrap.env").exists()).collect();

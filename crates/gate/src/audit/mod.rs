@@ -5,6 +5,7 @@
 
 pub mod severity;
 pub mod sql;
+pub mod unasked;
 pub mod writer;
 
 use avouch_wire::ids::AccountId;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use avouch_gate::audit;
 use avouch_gate::ctx::background_event;
 use avouch_gate::{App, Details, Permit, Result};
+use avouch_wire::ids::IamKind;
 
 use super::sql;
 
@@ -27,8 +28,11 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
     app.store
         .write(move |tx| {
             for key in sql::stale(tx, before, ROUND)? {
-                let action = format!("iam-identity.{}.delete", key.kind());
-                let permit = Permit::system("api-key-purge", &action, key.target());
+                let event = match key.iam_id.kind() {
+                    IamKind::User => &audit::unasked::USER_KEY_PURGED,
+                    _ => &audit::unasked::SERVICE_KEY_PURGED,
+                };
+                let permit = Permit::system(event, key.target());
                 let mut told = Details { status: 204, locked: key.locked, ..Details::default() };
                 told.request("reason", "expired");
                 sql::delete(tx, &key)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use avouch_crypto::jws::{Alg, SigningKey};
 use avouch_crypto::rng;
-use avouch_gate::audit::{OPERATOR_ACCOUNT, sql as audit_sql};
+use avouch_gate::audit::{OPERATOR_ACCOUNT, sql as audit_sql, unasked};
 use avouch_gate::authn::{TokenKey, TokenKeys};
 use avouch_gate::ctx::background_event;
 use avouch_gate::{App, Details, Error, Permit, Result, Target};
@@ -223,7 +223,7 @@ fn rotation_event(app: &App, now: Timestamp, key: &Times) -> Result<avouch_gate:
     let target = Target::global("iam-identity", &account, attrs, crn)
         .named(key.kid.clone())
         .of_type("iam-identity/signing-key");
-    let permit = Permit::system("rotation", "iam-identity.signing-key.rotate", target);
+    let permit = Permit::system(&unasked::SIGNING_KEY, target);
     let mut details = Details::default();
     details.response("kid", key.kid.clone());
     details.response("alg", key.alg.clone());

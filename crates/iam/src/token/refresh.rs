@@ -3,6 +3,7 @@
 //! A refresh token works once. It refuses one that was used before, and then ends the whole session, because somebody
 //! else has it too.
 
+use avouch_gate::audit::unasked;
 use avouch_gate::{Ctx, Details, Error, Kind, Permit, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_wire::ids::{AccountId, IamKind};
@@ -172,12 +173,12 @@ async fn end(ctx: &Ctx, session: &Session) -> Result<()> {
     let target = Target::global("iam-identity", &session.account, attrs, "")
         .named(session.id.clone())
         .of_type("iam-identity/session");
-    let permit = Permit::system("sessions", "iam-identity.session.revoke", target);
+    let permit = Permit::system(&unasked::SESSION_ENDED, target);
     let (id, now) = (session.id.clone(), ctx.now());
     ctx.write(permit, move |tx, details| {
         // A commit that failed before this may have left the details of its login.
         *details = Details::default();
-        details.action("iam-identity.session.revoke");
+        details.action(unasked::SESSION_ENDED.action());
         details.request("reason", REUSED);
         sessions::end(tx, &id, now)
     })

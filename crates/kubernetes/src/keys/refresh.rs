@@ -177,9 +177,8 @@ pub async fn run(app: &Arc<App>, k: &Kubernetes, r: &Registration) -> Result<boo
     let next = next_refresh(app, now, &answers);
     let failed = answers.iter().find_map(|a| a.result.as_ref().err().cloned());
     let event = |status: u16, error: Option<&str>| {
-        let permit = Permit::system("keys", r.kind.refresh_event(), r.target(&app.config.cname));
-        let mut details = Details { status, failure: error.map(str::to_owned), ..Details::default() };
-        details.action(r.kind.refresh_event());
+        let permit = Permit::system(r.kind.refresh_event(), r.target(&app.config.cname));
+        let details = Details { status, failure: error.map(str::to_owned), ..Details::default() };
         background_event(app, now, "Kubernetes Service", &permit, details)
     };
     let success = event(200, None);

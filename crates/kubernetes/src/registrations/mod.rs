@@ -8,6 +8,7 @@ pub mod rules;
 pub mod sql;
 
 use avouch_gate::audit;
+use avouch_gate::audit::unasked::{self, Unasked};
 use avouch_gate::{Endpoint, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_policy::rules::CrType;
@@ -73,11 +74,11 @@ impl Kind {
         }
     }
 
-    /// Audit action of a background refresh.
-    pub fn refresh_event(self) -> &'static str {
+    /// The event of a background refresh.
+    pub fn refresh_event(self) -> &'static Unasked {
         match self {
-            Kind::Cluster => "iam-identity.cluster.refresh",
-            Kind::Issuer => "iam-identity.issuer.refresh",
+            Kind::Cluster => &unasked::CLUSTER_KEYS,
+            Kind::Issuer => &unasked::ISSUER_KEYS,
         }
     }
 }

@@ -79,8 +79,7 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
 }
 
 fn event(app: &App, instance: &Instance, now: Timestamp) -> Result<Event> {
-    let action = format!("{}.instance.delete", instance.service);
-    let permit = Permit::system("reclamation", &action, instance.target()?);
+    let permit = Permit::system(&audit::unasked::RECLAIMED, instance.target()?);
     let details = Details { status: 204, ..Details::default() };
     Ok(background_event(app, now, "Resource Controller", &permit, details))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use avouch_gate::audit::unasked;
 use avouch_gate::{Auth, Effect};
 use avouch_server::assemble::services;
 
@@ -61,6 +62,14 @@ fn every_endpoint_that_changes_or_discloses_has_an_event_and_the_catalogue_is_co
     );
     for row in rows {
         let _ = writeln!(out, "{row}");
+    }
+    out.push_str(
+        "\n## Events that no endpoint names\n\nThose of background jobs, of the server itself, and of requests beside what \
+         their endpoint names.\n\n| Event | Initiator | When |\n|---|---|---|\n",
+    );
+    for e in unasked::ALL {
+        let who = if e.by() == "request" { "the caller".to_owned() } else { format!("`avouch-{}`", e.by()) };
+        let _ = writeln!(out, "| {} | {who} | {} |", e.action(), e.when());
     }
     same_as_committed("audit-events.md", &out);
 }

@@ -24,6 +24,7 @@ mod secrets;
 mod tenancy;
 mod timing;
 mod trail;
+mod unasked;
 mod weaker;
 mod world;
 mod worlds;

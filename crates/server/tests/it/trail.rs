@@ -56,7 +56,7 @@ fn told(operation: &str) -> Option<&'static [&'static str]> {
 }
 
 /// Bodies that the worlds of other tests have no use for.
-fn body(world: &World, operation: &str) -> Value {
+pub fn body(world: &World, operation: &str) -> Value {
     let keys = |issuer: &str| {
         let issuer = TestIssuer::new(issuer);
         json!({"name": "second", "cr_type": "IKS_SA", "issuer": issuer.issuer, "jwks": issuer.jwks()})
@@ -179,12 +179,12 @@ fn severity(action: &str) -> &'static str {
     }
 }
 
-fn endpoints(t: &TestApp) -> Vec<Endpoint> {
+pub fn endpoints(t: &TestApp) -> Vec<Endpoint> {
     let services = t.server().router.services();
     services.iter().flat_map(|s| s.endpoints.clone()).filter(|e| e.auth == Auth::Bearer).collect()
 }
 
-async fn call(client: &Client, world: &World, e: &Endpoint, body: Value) -> TestResponse {
+pub async fn call(client: &Client, world: &World, e: &Endpoint, body: Value) -> TestResponse {
     call_at(client, e, &path(world, e, &str::to_owned), body).await
 }
 

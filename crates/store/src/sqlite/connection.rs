@@ -14,6 +14,8 @@ use crate::{Error, Result};
 
 /// Prepared statements that a connection keeps.
 const STATEMENTS: usize = 256;
+/// How long the log may stay once it is in the database, bytes.
+pub(super) const LOG_KEPT: u64 = 64 << 20;
 
 pub(super) struct Conn {
     db: Db,
@@ -26,13 +28,15 @@ impl Conn {
         // Never creates the file: were it gone under a running server, an empty one in its place would hide that.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Db::open_with_flags(file, flags).map_err(map)?;
-        db.execute_batch(
+        db.execute_batch(&format!(
             "pragma busy_timeout = 5000; pragma journal_mode = wal; pragma synchronous = full; \
              pragma foreign_keys = on; pragma cache_size = -8000; pragma temp_store = memory; \
-             pragma secure_delete = on; pragma journal_size_limit = 67108864; pragma trusted_schema = off; \
+             pragma secure_delete = on; pragma journal_size_limit = {LOG_KEPT}; pragma trusted_schema = off; \
              pragma cell_size_check = on;",
-        )
+        ))
         .map_err(map)?;
+        // A connection that is given up after a failure leaves the files as they are.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(map)?;
         let mut conn = Self::new(db)?;
         // Some file systems cannot do it, and SQLite then quietly stays with what it had.
         let mode: String = conn.one("pragma journal_mode")?.get(0)?;
@@ -61,6 +65,11 @@ impl Conn {
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(map)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self { db, rewritten: Rewritten::default() })
+    }
+
+    /// Closes as the last one: what is in the log goes into the database file, and the log away.
+    pub(super) fn close(self) -> Result<()> {
+        self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map(drop).map_err(map)
     }
 
     /// Runs one statement without values or rows.

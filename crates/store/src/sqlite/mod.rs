@@ -3,6 +3,7 @@
 //! Refuses a folder that another server holds. The revisions of accounts are kept in memory: only this process writes.
 
 mod connection;
+mod files;
 mod writer;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use crate::work::{Ran, Work};
 use crate::{Error, Result, migrate};
 
 use connection::Conn;
+use files::Files;
 use writer::Writer;
 
 type Jobs = Queue<Box<dyn Work>>;
@@ -40,8 +42,10 @@ struct Shared {
     /// Revision of each account, set after the commit that raised it and before its writers are answered.
     revisions: RwLock<HashMap<String, i64>>,
     commits: AtomicU64,
-    /// The last write found no space.
+    /// A write found no space, and no probe has found any since.
     full: AtomicBool,
+    /// A write failed for another reason, and no probe has worked since.
+    failed: AtomicBool,
 }
 
 impl Sqlite {
@@ -62,11 +66,12 @@ impl Sqlite {
             writer: Threads::default(),
             folder: dir.to_owned(),
         };
-        let (writer, queue) = (Writer::new(conn, file.clone(), shared, lock)?, engine.writes.clone());
+        let files = Files::of(&file)?;
+        let (writer, queue) = (Writer::new(conn, files.clone(), shared, lock), engine.writes.clone());
         engine.writer.start("store-writer".into(), move || writer.run(&queue))?;
         for n in 0..readers {
-            let (conn, file, queue) = (Conn::reader(&file)?, file.clone(), engine.reads.clone());
-            engine.readers.start(format!("store-reader-{n}"), move || read_loop(conn, &file, &queue))?;
+            let (conn, files, queue) = (Conn::reader(&file)?, files.clone(), engine.reads.clone());
+            engine.readers.start(format!("store-reader-{n}"), move || read_loop(conn, files, &queue))?;
         }
         Ok(engine)
     }
@@ -93,6 +98,16 @@ impl Sqlite {
 
     pub(crate) fn was_full(&self) -> bool {
         self.shared.full.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Relaxed)
+    }
+
+    /// A probe was written.
+    pub(crate) fn works_again(&self) {
+        self.shared.full.store(false, Ordering::Relaxed);
+        self.shared.failed.store(false, Ordering::Relaxed);
     }
 
     /// Readers first: the connection that closes last brings the log into the database file, and they may not write.
@@ -154,21 +169,24 @@ fn folder(dir: &Path) -> Result<(File, PathBuf)> {
     Ok((lock, file))
 }
 
-fn read_loop(conn: Conn, file: &Path, queue: &Jobs) {
+fn read_loop(conn: Conn, mut files: Files, queue: &Jobs) {
     let mut open = Some(conn);
     while let Some(mut work) = queue.pop() {
         let ended = match work.stale() {
             Some(e) => Err(e),
-            None => read_one(&mut open, file, work.as_mut()),
+            None => read_one(&mut open, &mut files, work.as_mut()),
         };
         work.done(ended);
     }
 }
 
-fn read_one(open: &mut Option<Conn>, file: &Path, work: &mut dyn Work) -> Result<()> {
+fn read_one(open: &mut Option<Conn>, files: &mut Files, work: &mut dyn Work) -> Result<()> {
     let conn = match open {
         Some(conn) => conn,
-        None => open.insert(Conn::reader(file)?),
+        None => {
+            files.look()?;
+            open.insert(Conn::reader(files.database())?)
+        }
     };
     conn.batch("begin").inspect_err(|_| *open = None)?;
     let Some(conn) = open else { return Err(Error::closed()) };

@@ -2,12 +2,11 @@
 //! once and only then answers.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::connection::Conn;
+use super::files::Files;
 use super::{Jobs, Shared};
 use crate::tx::Tx;
 use crate::work::{Ran, Work};
@@ -20,9 +19,7 @@ pub(super) struct Writer {
     /// None after a failure: what is in a connection's memory may not be what is on disk, so the next batch starts over
     /// from the file.
     conn: Option<Conn>,
-    file: PathBuf,
-    /// Device and number of the database file that was opened at the start.
-    identity: (u64, u64),
+    files: Files,
     shared: Arc<Shared>,
     /// Held until this thread ends, after the connection.
     _lock: File,
@@ -37,9 +34,8 @@ enum Failed {
 }
 
 impl Writer {
-    pub(super) fn new(conn: Conn, file: PathBuf, shared: Arc<Shared>, lock: File) -> Result<Self> {
-        let identity = identity(&file)?;
-        Ok(Self { conn: Some(conn), file, identity, shared, _lock: lock })
+    pub(super) fn new(conn: Conn, files: Files, shared: Arc<Shared>, lock: File) -> Self {
+        Self { conn: Some(conn), files, shared, _lock: lock }
     }
 
     pub(super) fn run(mut self, queue: &Jobs) {
@@ -54,6 +50,11 @@ impl Writer {
             if !batch.is_empty() {
                 self.serve(&mut batch);
             }
+        }
+        if let Some(conn) = self.conn.take()
+            && self.files.look().is_ok()
+        {
+            let _ = conn.close();
         }
     }
 
@@ -80,23 +81,26 @@ impl Writer {
     }
 
     fn transact(&mut self, batch: &mut Vec<Box<dyn Work>>) -> Result<(), Failed> {
+        // Before and after: whoever is answered has his change in files that the next start finds, and behind nothing
+        // that was cut out.
+        if let Err(e) = self.files.look() {
+            self.conn = None;
+            return Err(Failed::Engine(e));
+        }
         let conn = match &mut self.conn {
             Some(conn) => conn,
             None => {
-                same(&self.file, self.identity).map_err(Failed::Engine)?;
-                let mut conn = Conn::writer(&self.file).map_err(Failed::Engine)?;
+                let mut conn = Conn::writer(self.files.database()).map_err(Failed::Engine)?;
                 // A commit whose answer was an error may be on disk after all.
                 *self.shared.revisions.write() = conn.revisions().map_err(Failed::Engine)?;
                 self.conn.insert(conn)
             }
         };
-        // Looked at after the commit: whoever is answered has his change in a file that the next start finds.
         let ended = one_transaction(conn, batch)
-            .and_then(|raised| same(&self.file, self.identity).map(|()| raised).map_err(Failed::Engine));
+            .and_then(|kept| self.files.look().map(|()| kept).map_err(Failed::Engine));
         match &ended {
             Ok(Some(raised)) => {
                 self.shared.commits.fetch_add(1, Ordering::Relaxed);
-                self.shared.full.store(false, Ordering::Relaxed);
                 if !raised.is_empty() {
                     let mut revisions = self.shared.revisions.write();
                     for (account, rev) in raised {
@@ -112,9 +116,8 @@ impl Writer {
             Ok(None) => {}
             Err(failed) => {
                 let (Failed::Statement(e) | Failed::Engine(e)) = failed;
-                if matches!(e, Error::Full) {
-                    self.shared.full.store(true, Ordering::Relaxed);
-                }
+                let noted = if matches!(e, Error::Full) { &self.shared.full } else { &self.shared.failed };
+                noted.store(true, Ordering::Relaxed);
                 let clean = !conn.in_transaction() || conn.batch("rollback").is_ok();
                 if !clean || matches!(failed, Failed::Engine(_)) {
                     self.conn = None;
@@ -125,20 +128,6 @@ impl Writer {
     }
 }
 
-/// Device and number of a file.
-fn identity(file: &Path) -> Result<(u64, u64)> {
-    let unusable = |e| Error::Unavailable(format!("the database file cannot be found: {e}"));
-    std::fs::metadata(file).map(|m| (m.dev(), m.ino())).map_err(unusable)
-}
-
-/// A removed file stays writable for whoever has it open, and everything written to it is lost with the process.
-fn same(file: &Path, opened: (u64, u64)) -> Result<()> {
-    if identity(file)? == opened {
-        return Ok(());
-    }
-    Err(Error::Unavailable("the database file is not the one that was opened".into()))
-}
-
 /// Runs the closures, each in a savepoint, and commits once. Gives the revisions that were raised, or `None` when
 /// nothing was kept, so nothing was flushed.
 fn one_transaction(
@@ -146,8 +135,7 @@ fn one_transaction(
     batch: &mut [Box<dyn Work>],
 ) -> Result<Option<Vec<(String, i64)>>, Failed> {
     conn.batch("begin immediate").map_err(Failed::Engine)?;
-    let mut all = Vec::new();
-    let mut kept = false;
+    let mut kept = None;
     for work in batch.iter_mut() {
         conn.batch("savepoint one").map_err(Failed::Engine)?;
         let (ran, raised, failure) = {
@@ -163,18 +151,12 @@ fn one_transaction(
         }
         if matches!(ran, Ran::Keep) {
             conn.batch("release one").map_err(Failed::Engine)?;
-            all.extend(raised);
-            kept = true;
+            kept.get_or_insert_with(Vec::new).extend(raised);
         } else {
             conn.batch("rollback to one").map_err(Failed::Engine)?;
             conn.batch("release one").map_err(Failed::Engine)?;
         }
     }
-    if kept {
-        conn.batch("commit").map_err(Failed::Engine)?;
-        Ok(Some(all))
-    } else {
-        conn.batch("rollback").map_err(Failed::Engine)?;
-        Ok(None)
-    }
+    conn.batch(if kept.is_some() { "commit" } else { "rollback" }).map_err(Failed::Engine)?;
+    Ok(kept)
 }
