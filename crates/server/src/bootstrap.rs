@@ -12,6 +12,7 @@ use avouch_gate::audit::{self, Event, EventTarget, Initiator};
 use avouch_gate::{App, Error, Result};
 use avouch_platform::accounts::Account;
 use avouch_platform::users::User;
+use avouch_store::Tx;
 use avouch_wire::ids::{AccountId, ApiKeyId, IamId};
 
 /// What the first start made; the API key is known only then.
@@ -167,78 +168,93 @@ fn told(e: Error) -> anyhow::Error {
     anyhow::anyhow!("{}", e.cause_text().unwrap_or(e.message()))
 }
 
-/// Makes an account with its owner, the owner's policies, a default resource group and an API key, in one transaction.
-/// `operator`: the owner runs this deployment too.
+/// An account to be made: its owner, the owner's policies, a default resource group and an API key, all drawn before the
+/// transaction.
+pub struct Founding {
+    account: Account,
+    owner: User,
+    group: String,
+    key: (ApiKeyId, String),
+    policies: Vec<uuid::Uuid>,
+    tags: Vec<String>,
+    /// The owner runs this deployment too.
+    operator: bool,
+    event: Event,
+}
+
+impl Founding {
+    /// `operator`: the owner runs this deployment too.
+    pub fn new(app: &App, (name, operator): (&str, bool), email: &str, made: &Bootstrap) -> Self {
+        let now = app.clock.now();
+        let rng = app.rng.as_ref();
+        Self {
+            account: Account {
+                id: made.account.clone(),
+                name: name.to_owned(),
+                owner: made.iam_id.clone(),
+                state: "ACTIVE".into(),
+                created_at: now,
+            },
+            owner: User {
+                account: made.account.clone(),
+                iam_id: made.iam_id.clone(),
+                email: email.to_owned(),
+                first_name: "Account".into(),
+                last_name: "Owner".into(),
+                state: "ACTIVE".into(),
+                made_here: true,
+                created_at: now,
+            },
+            group: made.resource_group.clone(),
+            key: (ApiKeyId::from_uuid(rng::uuid_v4(rng)), avouch_iam::api_keys::digest_of(&made.api_key)),
+            // The last one is the operator's.
+            policies: (0..if operator { 3 } else { 2 }).map(|_| rng::uuid_v4(rng)).collect(),
+            tags: (0..4).map(|_| avouch_gate::etag::tag(1, rng)).collect(),
+            operator,
+            event: started(app, &made.account, &made.iam_id),
+        }
+    }
+
+    /// The account as it will be.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Writes all of it, with an event in the trail of the new account.
+    ///
+    /// # Errors
+    /// `Conflict` when the first account is being made by somebody else.
+    pub fn write(&self, tx: &mut Tx<'_>) -> Result<()> {
+        let (id, owner, now) = (&self.account.id, &self.owner.iam_id, self.account.created_at);
+        if self.operator {
+            // Whoever owns the first account runs this deployment; owners of further accounts run nothing but theirs.
+            if !avouch_platform::accounts::sql::all(tx)?.is_empty() {
+                return Err(Error::new(avouch_gate::Kind::Conflict, "The first account exists already."));
+            }
+            tx.set_system_value(OPERATING_ACCOUNT, id.as_str().as_bytes())?;
+        }
+        avouch_platform::accounts::sql::insert(tx, &self.account)?;
+        avouch_platform::users::sql::insert(tx, &self.owner)?;
+        avouch_platform::resource_groups::create_default(tx, id, &self.group, now)?;
+        let tag = self.tags.first().map_or("1-0", |t| t);
+        avouch_iam::api_keys::create_bootstrap(tx, (id, owner), &self.key.0, &self.key.1, tag, now)?;
+        avouch_iam::policies::create_owner(tx, id, owner, &self.policies, &self.tags, now)?;
+        audit::sql::insert(tx, &self.event)
+    }
+}
+
+/// Makes an account in a transaction of its own.
 ///
 /// # Errors
-/// `Conflict` when the first account is being made by somebody else.
+/// As [`Founding::write`].
 pub async fn create_account(
     app: &Arc<App>,
-    (name, operator): (&str, bool),
+    named: (&str, bool),
     email: &str,
     made: &Bootstrap,
 ) -> Result<()> {
-    let now = app.clock.now();
-    let key_id = ApiKeyId::from_uuid(rng::uuid_v4(app.rng.as_ref()));
-    let policies: Vec<_> = (0..3).map(|_| rng::uuid_v4(app.rng.as_ref())).collect();
-    let tags: Vec<String> = (0..4).map(|_| avouch_gate::etag::tag(1, app.rng.as_ref())).collect();
-    let event = started(app, &made.account, &made.iam_id);
-    let value = avouch_iam::api_keys::digest_of(&made.api_key);
-    let (name, email) = (name.to_owned(), email.to_owned());
-    let (a, i, g) = (made.account.clone(), made.iam_id.clone(), made.resource_group.clone());
-    app.store
-        .write(move |tx| {
-            // Whoever owns the first account runs this deployment; owners of further accounts run nothing but theirs.
-            if operator && !avouch_platform::accounts::sql::all(tx)?.is_empty() {
-                return Err(Error::new(avouch_gate::Kind::Conflict, "The first account exists already."));
-            }
-            let owned = if operator { policies.len() } else { policies.len().saturating_sub(1) };
-            avouch_platform::accounts::sql::insert(
-                tx,
-                &Account {
-                    id: a.clone(),
-                    name: name.clone(),
-                    owner: i.clone(),
-                    state: "ACTIVE".into(),
-                    created_at: now,
-                },
-            )?;
-            if operator {
-                tx.set_system_value(OPERATING_ACCOUNT, a.as_str().as_bytes())?;
-            }
-            avouch_platform::users::sql::insert(
-                tx,
-                &User {
-                    account: a.clone(),
-                    iam_id: i.clone(),
-                    email: email.clone(),
-                    first_name: "Account".into(),
-                    last_name: "Owner".into(),
-                    state: "ACTIVE".into(),
-                    made_here: true,
-                    created_at: now,
-                },
-            )?;
-            avouch_platform::resource_groups::create_default(tx, &a, &g, now)?;
-            avouch_iam::api_keys::create_bootstrap(
-                tx,
-                (&a, &i),
-                &key_id,
-                &value,
-                tags.first().map_or("1-0", |t| t),
-                now,
-            )?;
-            avouch_iam::policies::create_owner(
-                tx,
-                &a,
-                &i,
-                policies.get(..owned).unwrap_or_default(),
-                &tags,
-                now,
-            )?;
-            audit::sql::insert(tx, &event)
-        })
-        .await
+    let founding = Founding::new(app, named, email, made);
+    app.store.write(move |tx| founding.write(tx)).await
 }
 
 fn started(app: &App, account: &AccountId, owner: &IamId) -> Event {

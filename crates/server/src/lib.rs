@@ -1,5 +1,6 @@
 //! Assembles the services into one server: endpoint table, listener, first start, background jobs.
 
+mod accounts;
 pub mod assemble;
 pub mod background;
 pub mod bootstrap;

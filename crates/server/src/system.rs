@@ -1,4 +1,4 @@
-//! Health and metrics.
+//! Health and metrics, and what only the operator does.
 
 use avouch_gate::room::Level;
 use avouch_gate::{Ctx, Endpoint, Error, ErrorContext, Request, Response, Result, Service};
@@ -9,11 +9,14 @@ pub fn service() -> Service {
     Service {
         name: "avouch",
         display: "Avouch",
-        endpoints: vec![
+        endpoints: [
             Endpoint::get("/healthz", "health", health).anonymous(),
             Endpoint::get("/readyz", "ready", ready).anonymous(),
             Endpoint::get("/metrics", "metrics", metrics).anonymous(),
-        ],
+        ]
+        .into_iter()
+        .chain(crate::accounts::endpoints())
+        .collect(),
         render,
     }
 }

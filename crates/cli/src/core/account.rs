@@ -17,6 +17,14 @@ pub enum Command {
     Show,
     /// List the accounts of the caller
     List,
+    /// Make an account (operator of the deployment); its owner's API key is shown once
+    Create {
+        /// Name
+        name: String,
+        /// E-mail address of the owner
+        #[arg(long, value_name = "EMAIL")]
+        owner_email: String,
+    },
     /// List the users of the account
     Users,
     /// Add a user to the account
@@ -55,6 +63,19 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
             s.out.list(&all, "No accounts found.", &["Account ID", "Name", "State", "Owner"], |a| {
                 ["id", "name", "state", "owner_iam_id"].map(|k| cell(a, k)).to_vec()
             })
+        }
+        Command::Create { name, owner_email } => {
+            s.out.progress(format!("Creating account {name}"));
+            let body = json!({"name": name, "owner_email": owner_email});
+            let made = api.send(Call::post("/avouch/v1/accounts").json(body)).await?.body;
+            let rows = [
+                ("Account ID", cell(&made, "id")),
+                ("Account Name", cell(&made, "name")),
+                ("Owner", cell(&made["owner"], "email")),
+                ("Owner IAM ID", cell(&made["owner"], "iam_id")),
+                ("API Key", cell(&made["owner"], "apikey")),
+            ];
+            s.out.object(&made, &rows)
         }
         Command::Users => {
             s.out.progress("Listing users of the account");

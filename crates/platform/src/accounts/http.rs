@@ -12,7 +12,8 @@ pub fn endpoints() -> Vec<Endpoint> {
     vec![Endpoint::get("/avouch/v1/accounts", "list_accounts", list).actions(&["avouch.account.read"])]
 }
 
-fn render(a: &Account) -> Value {
+/// An account as it is shown.
+pub fn render(a: &Account) -> Value {
     json!({
         "id": a.id.as_str(),
         "name": a.name,

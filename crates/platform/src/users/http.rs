@@ -96,15 +96,7 @@ struct Add {
 
 async fn add(ctx: Ctx, request: Request) -> Result<Response> {
     let body: Add = request.json()?;
-    // One person is one address: case, width and composition make no second one.
-    let email = text::key(&body.email);
-    let good = email.len() <= 254
-        && text::printable(&body.email, 254)
-        && email.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty())
-        && !email.chars().any(char::is_whitespace);
-    if !good {
-        return Err(Error::invalid("email", "The property 'email' is not an e-mail address."));
-    }
+    let email = super::email("email", &body.email)?;
     for (field, text) in [("first_name", &body.first_name), ("last_name", &body.last_name)] {
         if !text::printable(text, 100) {
             return Err(Error::invalid(field, format!("The property '{field}' is not valid.")));

@@ -3,10 +3,11 @@
 pub mod http;
 pub mod sql;
 
-use avouch_gate::Result;
 use avouch_gate::links::{IdentityState, Person};
+use avouch_gate::{Error, Result};
 use avouch_store::Tx;
 use avouch_wire::ids::{AccountId, IamId};
+use avouch_wire::text;
 use avouch_wire::time::Timestamp;
 
 /// A user of an account.
@@ -55,4 +56,21 @@ pub fn person(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Op
         family_name: u.last_name,
         made_here: u.made_here,
     }))
+}
+
+/// An e-mail address in its one spelling. One person is one address: case, width and composition make no second one.
+///
+/// # Errors
+/// `Invalid` naming the field.
+pub fn email(field: &'static str, given: &str) -> Result<String> {
+    let email = text::key(given);
+    let good = email.len() <= 254
+        && text::printable(given, 254)
+        && email.split_once('@').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty())
+        && !email.chars().any(char::is_whitespace);
+    if good {
+        Ok(email)
+    } else {
+        Err(Error::invalid(field, format!("The property '{field}' is not an e-mail address.")))
+    }
 }

@@ -1,6 +1,7 @@
 //! The whole server, through its real router on a real store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod accounts;
 mod audience;
 mod bodies;
 mod canary;
