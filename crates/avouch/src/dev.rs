@@ -47,7 +47,10 @@ pub fn main(args: Args) -> anyhow::Result<()> {
         let world = story::build(&made, Voice::Quiet).await?;
         let token_file = data.path().join("sa-token");
         world.project(&token_file)?;
-        let env = made.env() + &world.env(&made.url, &token_file);
+        // A session here is none of the person's others, and goes with the folder.
+        let home = data.path().join("home");
+        let env =
+            made.env() + &world.env(&made.url, &token_file) + &format!("IBMCLOUD_HOME={}\n", home.display());
         let file = data.path().join("dev.env");
         write_private(&file, &env).context("cannot write dev.env")?;
         print!("{env}");

@@ -16,10 +16,21 @@ use zeroizing_alloc::ZeroAlloc;
 #[global_allocator]
 static MEMORY: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
+/// What is not a client's command.
+const SERVER: &[&str] = &["server", "dev", "demo"];
+
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
+    let asked = |args: &[OsString], n: usize, wanted: &[&str]| {
+        args.get(n).and_then(|w| w.to_str()).is_some_and(|w| wanted.contains(&w))
+    };
+    if asked(&args, 1, &["help"]) && asked(&args, 2, SERVER) {
+        args.remove(1);
+        args.truncate(2);
+        args.push("--help".into());
+    }
     let word = args.get(1).and_then(|w| w.to_str()).unwrap_or_default().to_owned();
-    if !matches!(word.as_str(), "server" | "dev" | "demo") {
+    if !SERVER.contains(&word.as_str()) {
         return avouch_cli::run(args);
     }
     args.remove(1);

@@ -1,6 +1,6 @@
 //! `audit`: who did what in the account, newest first, refusals included.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 
 use crate::api::{Api, Call, segment};
@@ -10,6 +10,7 @@ use crate::session::Session;
 
 /// The server gives at most so many at once.
 const PAGE: usize = 1000;
+const EVENTS: &str = "/avouch/v1/audit/events";
 /// The transaction is what `iam why` takes.
 const COLUMNS: &[&str] =
     &["Time", "Outcome", "Severity", "Action", "Initiator", "Target", "Address", "Transaction"];
@@ -29,18 +30,36 @@ pub struct Family {
 enum Command {
     /// List events, newest first
     List(List),
-    /// Show one event whole
+    /// Show the events of a transaction, or one event, whole
     Show {
-        /// Event id
+        /// Transaction id as the list shows it, or an event's own id
+        #[arg(value_name = "TRANSACTION_ID|EVENT_ID")]
         id: String,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Outcome {
+    /// What was asked for was done
+    Success,
+    /// It was refused, or did not work
+    Failure,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Success => "success",
+            Outcome::Failure => "failure",
+        }
+    }
 }
 
 #[derive(Debug, Args)]
 struct List {
     /// At most so many events
-    #[arg(long, default_value_t = 50, value_name = "N")]
-    limit: usize,
+    #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
     /// Search expression
     #[arg(long, value_name = "QUERY")]
     q: Option<String>,
@@ -54,8 +73,8 @@ struct List {
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
     /// Only success or failure
-    #[arg(long, value_name = "OUTCOME")]
-    outcome: Option<String>,
+    #[arg(long, value_enum, ignore_case = true, value_name = "OUTCOME")]
+    outcome: Option<Outcome>,
     /// Only events of this IAM id
     #[arg(long, value_name = "IAM_ID")]
     initiator: Option<String>,
@@ -74,9 +93,24 @@ pub async fn run(s: &mut Session, family: Family) -> Result<()> {
         Some(Command::List(args)) => list(s, args).await,
         Some(Command::Show { id }) => {
             let api = s.api().await?;
-            let event = api.send(Call::get(format!("/avouch/v1/audit/events/{}", segment(&id)))).await?.body;
-            s.out.data(&event)
+            s.out.data(&show(&api, &id).await?)
         }
+    }
+}
+
+/// The event with this id; else what the transaction with this id left, as a list if that is several events.
+async fn show(api: &Api, id: &str) -> Result<Value> {
+    let event = api.send(Call::get(format!("{EVENTS}/{}", segment(id)))).await;
+    let unknown = match event {
+        Err(e) if e.status() == Some(404) => e,
+        other => return Ok(other?.body),
+    };
+    let call = Call::get(EVENTS).query("correlation_id", id).query("limit", PAGE.to_string());
+    let mut events = api.send(call).await?.body["events"].as_array().cloned().unwrap_or_default();
+    match events.len() {
+        0 => Err(unknown),
+        1 => Ok(events.remove(0)),
+        _ => Ok(events.into()),
     }
 }
 
@@ -89,18 +123,19 @@ async fn list(s: &mut Session, args: List) -> Result<()> {
 
 async fn fetch(api: &Api, args: List) -> Result<Vec<Value>> {
     let mut events = Vec::new();
-    let call = Call::get("/avouch/v1/audit/events")
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let call = Call::get(EVENTS)
         .query_opt("q", args.q)
         .query_opt("from", args.from)
         .query_opt("to", args.to)
         .query_opt("action", args.action)
-        .query_opt("outcome", args.outcome)
+        .query_opt("outcome", args.outcome.map(Outcome::as_str))
         .query_opt("initiator_id", args.initiator)
         .query_opt("target_id", args.target)
         .query_opt("correlation_id", args.transaction);
     let mut cursor = String::new();
-    while events.len() < args.limit {
-        let left = (args.limit - events.len()).min(PAGE);
+    while events.len() < limit {
+        let left = (limit - events.len()).min(PAGE);
         let page = api
             .send(call.clone().query("limit", left.to_string()).query("cursor", cursor.as_str()))
             .await?
@@ -111,7 +146,7 @@ async fn fetch(api: &Api, args: List) -> Result<Vec<Value>> {
             break;
         }
     }
-    events.truncate(args.limit);
+    events.truncate(limit);
     Ok(events)
 }
 

@@ -23,6 +23,8 @@ pub enum Failure {
 
 /// Code of the token endpoint for a profile whose links and rules do not admit the caller.
 const NOT_ELIGIBLE: &str = "BXNIM0398E";
+/// Code of an address that keys cannot be fetched from.
+const KEY_SOURCE: &str = "key_source";
 
 /// An error that a service answered with.
 #[derive(Debug, Default, Clone)]
@@ -99,12 +101,18 @@ impl ApiError {
                 );
             }
         }
+        if self.status == 403 && self.code == KEY_SOURCE {
+            out.push_str(
+                "\nNo policy refuses this, but a setting of the server. Whoever runs it can list the address in 'fetch.allow' \
+                 (variable AVOUCH_FETCH_ALLOW) and start it again; or hand the keys over with --kubeconfig or --jwks.",
+            );
+        }
         out
     }
 
     /// True when rules or policies were asked and said no: that can be explained.
     fn decided(&self) -> bool {
-        self.status == 403 || self.code == NOT_ELIGIBLE
+        (self.status == 403 && self.code != KEY_SOURCE) || self.code == NOT_ELIGIBLE
     }
 }
 
@@ -188,6 +196,9 @@ mod tests {
             let e = json!({"errors": [{"message": message, "more_info": more}]});
             assert_eq!(ApiError::read(400, "t", &e).details, "", "{more}");
         }
+        let source = json!({"errors": [{"code": "key_source", "message": "The keys cannot be fetched."}]});
+        let text = Failure::Api(Box::new(ApiError::read(403, "t", &source))).text();
+        assert!(text.contains("'fetch.allow'") && !text.contains("iam why"), "{text}");
         let controller =
             json!({"message": "gone", "error_code": "RC-Gone", "details": "", "transaction_id": "x"});
         assert_eq!(ApiError::read(410, "h", &controller).code, "RC-Gone");

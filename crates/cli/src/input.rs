@@ -10,8 +10,20 @@ use crate::output::printable;
 
 /// The text, or the file's content for `@file`, exactly as it is.
 pub fn raw(value: &str) -> Result<String> {
-    let Some(path) = value.strip_prefix('@') else { return Ok(value.to_owned()) };
+    let Some(path) = value.strip_prefix('@') else {
+        if names_a_file(value) {
+            eprintln!(
+                "WARNING: the value of an option is the name of a file. For what is in the file, write @ before it."
+            );
+        }
+        return Ok(value.to_owned());
+    };
     file(path)
+}
+
+/// Somebody who writes the name of a file mostly means the file.
+fn names_a_file(value: &str) -> bool {
+    !value.is_empty() && std::path::Path::new(value).is_file()
 }
 
 /// As `raw`, without surrounding white space: keys and tokens.
@@ -97,6 +109,10 @@ mod tests {
         let path = dir.path().join("f");
         std::fs::write(&path, " a b \n").unwrap();
         let at = format!("@{}", path.display());
+        assert!(names_a_file(&path.display().to_string()));
+        assert!(
+            ![at.as_str(), "", "plain", &"x".repeat(100_000), "a\0b"].iter().any(|text| names_a_file(text))
+        );
         assert_eq!(raw(&at).unwrap(), " a b \n");
         assert_eq!(word(&at).unwrap(), "a b");
         assert_eq!(word("plain").unwrap(), "plain");

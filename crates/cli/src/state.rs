@@ -89,6 +89,11 @@ impl State {
         Ok(State { dir, config })
     }
 
+    /// Where it is kept.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join("config.json")
+    }
+
     /// Writes the state.
     pub fn save(&self) -> Result<()> {
         write(&self.dir, "config.json", &self.config)

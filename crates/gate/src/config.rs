@@ -147,8 +147,15 @@ impl Config {
             }
             None => String::new(),
         };
-        let mut table: toml::Table =
-            toml::from_str(&text).map_err(|e| format!("configuration: {}", e.message()))?;
+        // The file by itself first: only then is it known in which line a mistake is. The line is not quoted, because an
+        // address of a database may hold a password.
+        let at = |e: toml::de::Error| {
+            let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let name = file.map(|f| f.display().to_string()).unwrap_or_default();
+            format!("{name}, line {}: {}", before.matches('\n').count() + 1, e.message())
+        };
+        toml::from_str::<Config>(&text).map_err(at)?;
+        let mut table: toml::Table = toml::from_str(&text).map_err(at)?;
         let defaults = toml::Table::try_from(Config::default()).map_err(|e| e.to_string())?;
         for (name, value) in environment {
             let Some(key) = name.strip_prefix("AVOUCH_") else { continue };
@@ -235,8 +242,16 @@ mod tests {
         assert_eq!(c.limits.profiles, 7);
         assert!(Config::load(None, [env("AVOUCH_LIMITS_PROFILES", "x")]).is_err());
         let dir = std::env::temp_dir().join(format!("avouch-config-{}", std::process::id()));
-        std::fs::write(&dir, "no_such_key = 1").unwrap();
-        assert!(Config::load(Some(&dir), []).unwrap_err().contains("no_such_key"));
+        for (text, line, told) in [
+            ("listen = \"127.0.0.1:1\"\nno_such_key = 1", 2, "no_such_key"),
+            ("store = \"postgres://u:PASSWORD@h\"\n\n[limits]\nprofiles = \"many\"\n", 4, "expected u32"),
+            ("region = \"a\"\nstore = \"postgres://u:PASSWORD@h\n", 2, "string"),
+        ] {
+            std::fs::write(&dir, text).unwrap();
+            let refused = Config::load(Some(&dir), []).unwrap_err();
+            assert!(refused.starts_with(&format!("{}, line {line}: ", dir.display())), "{refused}");
+            assert!(refused.contains(told) && !refused.contains("PASSWORD"), "{refused}");
+        }
         std::fs::remove_file(&dir).unwrap();
     }
 }

@@ -90,11 +90,7 @@ impl EnvFile {
         if self.path().exists() {
             bail!("{} is of another deployment: move it away", self.path().display());
         }
-        let mut options = std::fs::OpenOptions::new();
-        std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create(true).truncate(true), 0o600);
-        let mut file = options.open(self.draft())?;
-        file.write_all(made.env().as_bytes())?;
-        file.sync_all()?;
+        self.write_draft(&made.env())?;
         self.sync()
     }
 
@@ -109,6 +105,28 @@ impl EnvFile {
             std::fs::remove_file(self.draft())?;
         }
         self.sync()
+    }
+
+    /// Writes the address that the server has now in place of the one that it had, if the file is of one of its accounts.
+    /// Nothing else in it changes.
+    fn readdress(&self, url: &str, account_exists: impl Fn(&AccountId) -> bool) -> anyhow::Result<()> {
+        let Ok(text) = std::fs::read_to_string(self.path()) else { return Ok(()) };
+        let value = |name: &str| text.lines().find_map(|l| l.strip_prefix(name));
+        let account = value("ACCOUNT_ID=").and_then(|id| AccountId::parse(id).ok());
+        let old = value("AVOUCH_URL=").filter(|old| *old != url);
+        let (true, Some(old)) = (account.is_some_and(|id| account_exists(&id)), old) else { return Ok(()) };
+        let fresh = text.replacen(&format!("AVOUCH_URL={old}\n"), &format!("AVOUCH_URL={url}\n"), 1);
+        self.write_draft(&fresh)?;
+        std::fs::rename(self.draft(), self.path())?;
+        self.sync()
+    }
+
+    fn write_draft(&self, text: &str) -> anyhow::Result<()> {
+        let mut options = std::fs::OpenOptions::new();
+        std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create(true).truncate(true), 0o600);
+        let mut file = options.open(self.draft())?;
+        file.write_all(text.as_bytes())?;
+        Ok(file.sync_all()?)
     }
 
     fn sync(&self) -> anyhow::Result<()> {
@@ -132,6 +150,10 @@ pub async fn ensure(app: &Arc<App>, folder: Option<&Path>) -> anyhow::Result<Opt
         operating(app, first.id.clone()).await.map_err(told)?;
         if let Some(file) = &file {
             publish(file).await?;
+            let url = app.config.origin();
+            if let Err(e) = file.readdress(&url, |id| known.iter().any(|a| a.id == *id)) {
+                tracing::warn!("the address in bootstrap.env is not the server's: it cannot be written: {e}");
+            }
         }
         return Ok(None);
     }

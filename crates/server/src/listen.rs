@@ -70,7 +70,17 @@ pub async fn bind(config: &Config) -> anyhow::Result<Bound> {
     {
         bail!("{open} is not a loopback address: set tls_cert and tls_key, or insecure_http = true");
     }
-    let listener = TcpListener::bind(&*wanted).await.with_context(cannot)?;
+    let listener = TcpListener::bind(&*wanted).await.map_err(|e| {
+        let text = match e.kind() {
+            std::io::ErrorKind::AddrInUse => format!(
+                "{}: something listens there already, perhaps another `avouch server` or `avouch dev`; stop it, or choose \
+                 another address (option --listen ADDRESS:PORT, setting `listen`)",
+                cannot()
+            ),
+            _ => cannot(),
+        };
+        anyhow::Error::new(e).context(text)
+    })?;
     let address = listener.local_addr()?;
     Ok(Bound { listener, tls, address })
 }

@@ -49,6 +49,32 @@ pub fn key(s: &str) -> String {
     s.nfkc().collect::<String>().to_lowercase().nfkc().collect()
 }
 
+/// How many letters have to be changed, added or left out to make one text the other. For guessing what was meant.
+///
+/// ```
+/// use avouch_wire::text::edit_distance;
+/// assert_eq!(edit_distance("read", "raed"), 2);
+/// assert_eq!(edit_distance("read", "reads"), 1);
+/// ```
+pub fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, cb) in row.iter_mut().skip(1).zip(&b) {
+            let best = (diagonal + usize::from(ca != *cb)).min(left + 1).min(*cell + 1);
+            diagonal = *cell;
+            *cell = best;
+            left = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
 /// A DNS label: 1 to 63 of `a-z`, `0-9`, `-`, with a letter or digit at both ends.
 ///
 /// ```

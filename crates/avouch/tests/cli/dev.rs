@@ -47,5 +47,7 @@ fn what_dev_prints_can_be_pasted_and_shows_the_secret_to_the_pod() {
     let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success(), "{pasted:?}: {err}");
     assert!(out.contains("checkout") && out.contains("postgres://"), "{out}");
+    // The person's own session was not touched.
+    assert!(!home.path().join(".bluemix").exists());
     drop(dev);
 }

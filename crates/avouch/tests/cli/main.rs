@@ -3,6 +3,7 @@
 
 mod dev;
 mod memory;
+mod newcomer;
 mod told;
 mod world;
 

@@ -90,6 +90,7 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
         Some(endpoint) => super::settings::address(&endpoint)?,
         None => s.endpoint(),
     };
+    super::settings::warn_of_another(s, &endpoint);
     if args.skip_ssl_validation {
         s.state.config.skip_tls = true;
     } else if s.state.config.endpoint != endpoint {
@@ -124,6 +125,7 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
         }
     }
     if let Some(region) = args.region {
+        target::warn_of_region(&s.out, &region);
         config.region = region;
     }
     if args.no_region {

@@ -84,6 +84,23 @@ pub fn address(text: &str) -> Result<String> {
     if good { Ok(text) } else { Err(bad()) }
 }
 
+/// Says that what is kept of another server is about to be replaced: the place is that of the published command line, whose
+/// own session may be there.
+pub fn warn_of_another(s: &Session, endpoint: &str) {
+    let kept = s.state.config.endpoint.as_str();
+    let origin = |address: &str| {
+        let address = self::address(address).unwrap_or_else(|_| address.to_owned());
+        reqwest::Url::parse(&address).map_or(address, |url| url.origin().ascii_serialization())
+    };
+    if !kept.is_empty() && origin(kept) != origin(endpoint) {
+        s.out.note(format!(
+            "WARNING: {} is the state of a command line for {kept}; its session is being replaced. To keep both, set \
+             IBMCLOUD_HOME to another folder for one of them.",
+            s.state.path().display()
+        ));
+    }
+}
+
 /// Runs `api`.
 pub async fn api(s: &mut Session, args: Api) -> Result<()> {
     if args.unset {
@@ -104,6 +121,7 @@ pub async fn api(s: &mut Session, args: Api) -> Result<()> {
         };
     };
     let endpoint = address(&endpoint)?;
+    warn_of_another(s, &endpoint);
     if endpoint != s.state.config.endpoint {
         // A session's token must not go to another server.
         s.state.forget_session();

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use crate::failure::{Result, failed};
-use crate::output::cell;
+use crate::output::{Out, cell};
 use crate::resource::groups;
 use crate::session::Session;
 use crate::state::Named;
@@ -28,6 +28,22 @@ pub struct Args {
     /// Target no resource group
     #[arg(long)]
     unset_resource_group: bool,
+}
+
+/// Regions that published scripts name.
+const REGIONS: &[&str] = &[
+    "au-syd", "br-sao", "ca-mon", "ca-tor", "eu-de", "eu-es", "eu-gb", "in-che", "in-mum", "jp-osa",
+    "jp-tok", "us-east", "us-south",
+];
+
+/// Says that a region looks mistyped. It is kept all the same: whoever runs the server may call its region as he likes.
+pub fn warn_of_region(out: &Out, region: &str) {
+    if !REGIONS.contains(&region) {
+        out.note(format!(
+            "WARNING: '{region}' is none of the known regions ({}). It is right only if the server was given this name.",
+            REGIONS.join(", ")
+        ));
+    }
 }
 
 /// Runs `target`.
@@ -55,6 +71,7 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
         s.state.config.resource_group = Named::default();
     }
     if let Some(region) = args.region {
+        warn_of_region(&s.out, &region);
         s.state.config.region = region;
     }
     if args.unset_region {

@@ -7,7 +7,7 @@ use super::put;
 use crate::api::{Api, Call, segment};
 use crate::failure::{Result, failed, usage};
 use crate::input::confirm;
-use crate::output::cell;
+use crate::output::{cell, printable};
 use crate::select::{self, Several};
 use crate::session::Session;
 
@@ -169,6 +169,9 @@ async fn list(s: &mut Session, args: List) -> Result<()> {
     if service == Some(ACCOUNT_MANAGEMENT) {
         roles.retain(|r| r["type"] == "platform");
     }
+    if let Some(unknown) = service.and_then(|name| unknown_service(&roles, name)) {
+        return Err(failed(unknown));
+    }
     if args.roles.is_empty() {
         return s.out.list(
             &roles,
@@ -181,6 +184,17 @@ async fn list(s: &mut Session, args: List) -> Result<()> {
     s.out.list(&wanted?, "No roles found.", &["Display name", "Actions"], |r| {
         vec![cell(r, "display_name"), cell(r, "actions")]
     })
+}
+
+/// What to say of a service that has no role because there is no such service.
+fn unknown_service(roles: &[Value], service: &str) -> Option<String> {
+    let all = avouch_wire::catalog::services();
+    if !roles.is_empty() || all.iter().any(|s| s.name == service) {
+        return None;
+    }
+    // The catalogue's own test services have a name that begins like this.
+    let names: Vec<&str> = all.iter().map(|s| s.name).filter(|n| !n.starts_with("avouch-")).collect();
+    Some(format!("There is no service '{}'. Services are: {}.", printable(service), names.join(", ")))
 }
 
 /// A role by id, name or display name.
@@ -196,8 +210,11 @@ fn pick(roles: &[Value], wanted: &str, service: Option<&str>) -> Result<Value> {
     if let Some(role) = tests.iter().find_map(|test| roles.iter().find(|r| test(r))) {
         return Ok(role.clone());
     }
+    if let Some(unknown) = service.and_then(|name| unknown_service(roles, name)) {
+        return Err(failed(unknown));
+    }
     let known: Vec<String> = roles.iter().map(|r| cell(r, "display_name")).collect();
-    let known = if known.is_empty() { "NONE".to_owned() } else { known.join(", ") };
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     let of = service.map_or_else(|| "all services".to_owned(), |name| format!("service '{name}'"));
     Err(failed(format!("Role '{wanted}' is not defined for {of}.\nValid roles are: {known}")))
 }
@@ -305,6 +322,7 @@ mod tests {
     fn unknown_roles_are_told_with_those_that_exist() {
         let e = pick(&roles(), "Boss", Some("kms")).unwrap_err().text();
         assert!(e.contains("service 'kms'") && e.contains("SecretsReader, Content Reader, Viewer"), "{e}");
-        assert!(pick(&[], "Boss", None).unwrap_err().text().contains("NONE"));
+        let e = pick(&[], "Boss", Some("secret-manager")).unwrap_err().text();
+        assert!(e.contains("no service 'secret-manager'") && e.contains("secrets-manager"), "{e}");
     }
 }

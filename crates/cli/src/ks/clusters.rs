@@ -20,8 +20,10 @@ pub enum Command {
     /// List clusters
     #[command(visible_alias = "list")]
     Ls {
+        /// Only clusters of this provider
         #[arg(long)]
         provider: Option<String>,
+        /// Only clusters in this region
         #[arg(long)]
         location: Option<String>,
     },

@@ -70,10 +70,13 @@ pub struct Common {
 
 #[derive(Debug, Args)]
 pub struct Register {
+    /// Name of the cluster, unique in the account
     #[arg(long)]
     name: String,
+    /// What kind of cluster it is
     #[arg(long, value_enum, ignore_case = true, default_value = "IKS_SA")]
     cr_type: CrType,
+    /// Region in the cluster's CRN; that of the server if it is left out
     #[arg(long)]
     region: Option<String>,
     /// Resource group: name or id

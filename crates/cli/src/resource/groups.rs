@@ -4,9 +4,9 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::api::{Api, Call, segment};
-use crate::failure::Result;
+use crate::failure::{Result, failed};
 use crate::input::confirm;
-use crate::output::cell;
+use crate::output::{cell, printable};
 use crate::select::{self, Several};
 use crate::session::Session;
 
@@ -107,6 +107,13 @@ pub async fn find(api: &Api, wanted: &str) -> Result<Value> {
     let mut found = select::named(&all, "id", wanted, false);
     if found.is_empty() {
         found = select::named(&all, "name", wanted, true);
+    }
+    if found.is_empty() && all.is_empty() {
+        return Err(failed(format!(
+            "Resource group '{}' was not found: you may not see any resource group. Go on without -g, or ask whoever \
+             administers the account for a policy with role Viewer on it (--resource-type resource-group --resource ID).",
+            printable(wanted)
+        )));
     }
     select::one(api, "resource group", wanted, found, Several::Fail)
 }

@@ -153,9 +153,14 @@ async fn only(api: &Api) -> Result<String> {
     }
 }
 
+/// COMPAT: `retrieved_at` of what was never read, as the published interface has it.
+const NEVER: &str = "1970-01-01T00:00:00Z";
+
 /// Rows of an object as it came, for people.
 fn rows_of(value: &Value) -> Vec<(&str, String)> {
-    value.as_object().into_iter().flatten().map(|(k, v)| (k.as_str(), crate::output::show(v))).collect()
+    let fields = value.as_object().into_iter().flatten();
+    let told = fields.filter(|(name, value)| *name != "retrieved_at" || **value != NEVER);
+    told.map(|(k, v)| (k.as_str(), crate::output::show(v))).collect()
 }
 
 /// Shows an object whose fields depend on its type.

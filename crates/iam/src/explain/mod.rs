@@ -6,12 +6,14 @@
 mod http;
 mod transaction;
 mod trust;
+mod words;
 
 use async_trait::async_trait;
 use avouch_gate::links::{Life, TrustExplainer};
 use avouch_gate::{Ctx, Endpoint, Error, Kind, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_policy::reason::Reason;
+use avouch_policy::roles::Catalogue;
 use avouch_policy::rules::{ComputeIdentity, match_profile};
 use avouch_wire::explain::ExplainResponse;
 use avouch_wire::ids::AccountId;
@@ -146,8 +148,15 @@ async fn access_answer(
         tree.children.insert(0, check);
     }
     let iam_id = subject.id.as_str();
+    let unknown = if tree.result { None } else { unknown_action(action) };
+    if let Some(unknown) = &unknown {
+        let check = Reason::check("action", false).with_name(Some(action)).detail(unknown.clone());
+        tree.children.insert(0, check);
+    }
     let summary = if tree.result {
         format!("{iam_id} may do {action}: a policy permits it.")
+    } else if let Some(unknown) = unknown {
+        format!("{iam_id} may not do {action}: {unknown}.")
     } else if found.life == Life::Gone {
         format!("{iam_id} may not do {action}: it is deleted or not active, so its tokens are refused.")
     } else if found.life == Life::Stale {
@@ -167,6 +176,18 @@ async fn access_answer(
         format!("{iam_id} may not do {action}: none of its policies permits it here{why}.")
     };
     answer(tree.result, "access", summary, at, &tree)
+}
+
+/// What to say of an action that nothing here asks for, so that no policy ever permits it.
+fn unknown_action(action: &str) -> Option<String> {
+    let catalogue = Catalogue::builtin();
+    if catalogue.knows(action) {
+        return None;
+    }
+    let near = catalogue.near(action);
+    let near =
+        if near.is_empty() { String::new() } else { format!("; similar ones are {}", near.join(", ")) };
+    Some(format!("no such action is known{near}"))
 }
 
 fn answer(

@@ -9,7 +9,9 @@ use avouch_wire::ids::{AccountId, IamId};
 use avouch_wire::time::Timestamp;
 use serde_json::{Map, Value};
 
-use super::{access_answer, answer, find, judge, may_see_access, may_see_profile, not_found, trust_answer};
+use super::{
+    access_answer, answer, find, judge, may_see_access, may_see_profile, not_found, trust_answer, words,
+};
 use crate::authz::question::Subject;
 use crate::token::compute::{recorded_identity, recorded_reason};
 
@@ -30,7 +32,16 @@ pub async fn explain(ctx: &Ctx, id: &str) -> Result<ExplainResponse> {
         let then = Timestamp::from_millis(row.time);
         match decision.get("stage").and_then(Value::as_str) {
             Some("trust") => return trust(ctx, &account, decision, then).await,
-            Some("access") => return access(ctx, &account, decision, then).await,
+            Some("access") => {
+                let mut out = access(ctx, &account, decision, then).await?;
+                // What is permitted may still be impossible: the policies are not to blame.
+                let failure = event.pointer("/reason/reasonForFailure").and_then(Value::as_str);
+                let failure = failure.filter(|text| !text.is_empty());
+                if let (Some(failure), "permitted") = (failure, out.decision.as_str()) {
+                    out.summary.push_str(&format!(" The request failed for another reason: {failure}"));
+                }
+                return Ok(out);
+            }
             Some(stage) => return recorded(ctx, &account, stage, decision, then).await,
             None => {}
         }
@@ -141,14 +152,18 @@ async fn recorded(
     may_see_access(ctx, account, &attrs).await?;
     let text = |name: &str| decision.get(name).and_then(Value::as_str);
     let permitted = decision.get("permitted") != Some(&Value::Bool(false));
-    let code = text("reason_code").unwrap_or("refused");
-    let mut tree =
-        Reason::check(stage.to_owned(), permitted).with_name(text("display")).detail(code.to_owned());
+    let why = text("reason_code").filter(|_| !permitted).map(words::of_reason);
+    let mut tree = Reason::check(stage.to_owned(), permitted).with_name(text("display"));
+    if let Some(why) = why {
+        tree = tree.detail(why.to_owned());
+    }
     if let Some(wanted) = text("wanted") {
         tree = tree.wanted(wanted);
     }
     let verdict = if permitted { "was permitted" } else { "was refused" };
     let who = text("display").or_else(|| text("iam_id")).unwrap_or("The caller");
+    let why = why.map(|w| format!(": {w}")).unwrap_or_default();
+    let wanted = text("wanted").map(|w| format!(" Asked for: {w}.")).unwrap_or_default();
     let detail = text("detail").map(|d| format!(" {d}")).unwrap_or_default();
-    answer(permitted, stage, format!("{who} {verdict}: {code}.{detail}"), then, &tree)
+    answer(permitted, stage, format!("{who} {verdict}{why}.{wanted}{detail}"), then, &tree)
 }

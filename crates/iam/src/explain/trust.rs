@@ -75,7 +75,7 @@ fn by_rule(profile: &TrustedProfile, rule: &ClaimRule) -> TrustEntry {
         name: rule.name.clone(),
         cr_type: Some(rule.cr_type.as_str().to_owned()),
         trusts: format!("every {} of the account with {}", rule.cr_type.as_str(), conditions.join(" and ")),
-        warnings: lint(rule.cr_type, &rule.conditions).into_iter().map(str::to_owned).collect(),
+        warnings: lint(rule.cr_type, &rule.conditions),
         ..entry(profile, "claim_rule", rule.id.as_str())
     }
 }

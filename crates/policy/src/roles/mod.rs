@@ -5,9 +5,13 @@
 
 mod load;
 
+use avouch_wire::text::edit_distance;
 use hashbrown::HashMap;
 use serde::Serialize;
 use std::sync::LazyLock;
+
+/// Most letters by which a mistyped action differs from the one that was meant.
+const NEAR: usize = 4;
 
 /// Platform roles act on the resource as a thing, service roles inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,6 +220,33 @@ impl Catalogue {
 
     pub(crate) fn service_at(&self, place: usize) -> Option<&Service> {
         self.services.get(place)
+    }
+
+    /// Whether there is such an action, of any service, in any spelling.
+    ///
+    /// ```
+    /// use avouch_policy::roles::Catalogue;
+    /// assert!(Catalogue::builtin().knows("secrets-manager.secret.read"));
+    /// assert!(!Catalogue::builtin().knows("secrets-manager.secret.raed"));
+    /// ```
+    pub fn knows(&self, action: &str) -> bool {
+        self.services.iter().any(|s| s.masks.contains_key(s.canonical(action)))
+            || self.granting_on_all(action) != 0
+    }
+
+    /// Up to three actions that are spelled almost like this one, the nearest first.
+    pub fn near(&self, action: &str) -> Vec<&str> {
+        let of_services = self.services.iter().flat_map(Service::actions);
+        let common = self.common.iter().flat_map(|(_, list)| list.iter().map(String::as_str));
+        let mut near: Vec<(usize, &str)> = of_services
+            .chain(common)
+            .filter(|known| known.len().abs_diff(action.len()) <= NEAR)
+            .map(|known| (edit_distance(action, known), known))
+            .filter(|(distance, _)| *distance <= NEAR)
+            .collect();
+        near.sort_unstable();
+        near.dedup();
+        near.into_iter().take(3).map(|(_, known)| known).collect()
     }
 
     /// The built-in roles that grant `action` on every service: the common actions.

@@ -123,6 +123,15 @@ impl Condition {
         Self { claim: claim.to_owned(), operator: operator.to_owned(), value: value.to_owned(), test }
     }
 
+    /// Whether nothing but the empty text is wanted.
+    pub(super) fn wants_nothing(&self) -> bool {
+        match &self.test {
+            Test::One(_, wanted) => wanted.is_empty(),
+            Test::Members(wanted) => wanted.iter().all(String::is_empty),
+            Test::Never(_) => false,
+        }
+    }
+
     pub fn claim(&self) -> &str {
         &self.claim
     }

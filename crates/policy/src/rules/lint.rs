@@ -6,6 +6,27 @@ use super::{Condition, CrType, Operator};
 const OWNER: &[&str] =
     &["repository_owner", "repository_owner_id", "namespace_id", "namespace_path", "enterprise_id"];
 
+/// Claims of every compute resource.
+const ANY: &[&str] =
+    &["crn", "service_instance", "resource_group_id", "resource_group_name", "account_id", "cr_type"];
+/// Further claims of service accounts.
+const CLUSTER: &[&str] = &[
+    "location",
+    "namespace",
+    "name",
+    "pod",
+    "service_account_uid",
+    "pod_uid",
+    "node",
+    "cluster_name",
+    "audience",
+];
+/// Further claims of what runs in a project.
+const PROJECT: &[&str] = &["location", "region", "component_type", "component_name", "name"];
+/// Further claims of servers.
+const SERVER: &[&str] =
+    &["resource", "instance_group_name", "location", "region", "zone", "vpc_id", "subnet_id"];
+
 fn positive(c: &Condition) -> bool {
     !matches!(Operator::parse(c.operator()), Some(Operator::NotEquals | Operator::NotEqualsIgnoreCase))
 }
@@ -17,8 +38,8 @@ fn positive(c: &Condition) -> bool {
 /// let wide = [Condition::new("namespace", Operator::Equals, "\"team-a\"").unwrap()];
 /// assert_eq!(lint(CrType::IksSa, &wide).len(), 1);
 /// ```
-pub fn lint(cr_type: CrType, conditions: &[Condition]) -> Vec<&'static str> {
-    let mut out = Vec::new();
+pub fn lint(cr_type: CrType, conditions: &[Condition]) -> Vec<String> {
+    let mut out: Vec<&str> = Vec::new();
     let pinned = |names: &[&str]| {
         conditions.iter().any(|c| {
             names.contains(&c.claim())
@@ -88,5 +109,33 @@ pub fn lint(cr_type: CrType, conditions: &[Condition]) -> Vec<&'static str> {
     if !conditions.is_empty() && conditions.iter().all(negated) {
         out.push("the rule only excludes: it trusts everything that carries the claim with another value");
     }
-    out
+    if conditions.iter().any(|c| positive(c) && c.wants_nothing()) {
+        out.push("a condition wants an empty value: it holds only for a claim that is there and empty");
+    }
+    let unknown = unknown_claims(cr_type, conditions);
+    out.into_iter().map(str::to_owned).chain(unknown).collect()
+}
+
+/// Conditions on claims that no compute resource of the type carries. What an issuer puts into its tokens is its own affair.
+fn unknown_claims(cr_type: CrType, conditions: &[Condition]) -> Vec<String> {
+    let own = match cr_type {
+        CrType::IksSa | CrType::RoksSa => CLUSTER,
+        CrType::Ce => PROJECT,
+        CrType::Vsi | CrType::Pvs | CrType::Bms => SERVER,
+        CrType::Oidc => return Vec::new(),
+    };
+    let known = || ANY.iter().chain(own);
+    conditions
+        .iter()
+        .filter(|c| !known().any(|name| *name == c.claim()))
+        .map(|c| {
+            let names: Vec<&str> = known().copied().collect();
+            format!(
+                "there is no claim '{}' of {}, so the rule never holds; claims are {}",
+                c.claim(),
+                cr_type.as_str(),
+                names.join(", ")
+            )
+        })
+        .collect()
 }

@@ -295,6 +295,7 @@ fn wide_rules_are_warned_about() {
     const GLOB: &str = "no wildcards";
     const EXCLUDES: &str = "only excludes";
     const PROJECT: &str = "every project";
+    const EMPTY: &str = "an empty value";
     const MANY: &str = "many instances";
     let crn = ("crn", Equals, "crn:v1:x");
     let iss = ("iss", Equals, "https://ci.test");
@@ -351,6 +352,15 @@ fn wide_rules_are_warned_about() {
         (CrType::Vsi, vec![("location", Equals, "us-south")], &[MANY]),
         (CrType::Bms, vec![("crn", NotEquals, "x")], &[MANY, EXCLUDES]),
         (CrType::Pvs, vec![("service_instance", Equals, "w")], &[]),
+        // What can hardly be meant.
+        (CrType::IksSa, vec![crn, ("namespace", Equals, "")], &[EMPTY]),
+        (CrType::IksSa, vec![crn, ("namespace", In, r#"[""]"#)], &[EMPTY]),
+        (CrType::IksSa, vec![crn, ("namespace", In, r#"["", "a"]"#)], &[]),
+        (CrType::IksSa, vec![crn, ("namespace", Equals, "a"), ("node", NotEquals, "")], &[]),
+        (CrType::IksSa, vec![crn, ("namespace", Equals, "a"), ("nmae", Equals, "api")], &["no claim 'nmae'"]),
+        (CrType::IksSa, vec![crn, ("namespace", Equals, "a"), ("Pod", Equals, "x")], &["no claim 'Pod'"]),
+        (CrType::Ce, vec![crn, ("namespace", Equals, "a")], &["no claim 'namespace' of CE"]),
+        (CrType::Vsi, vec![crn, ("component_name", Equals, "a")], &["no claim 'component_name'"]),
     ];
     assert!(cases.len() >= 40);
     for (cr_type, conditions, want) in cases {
