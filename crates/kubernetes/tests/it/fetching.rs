@@ -226,8 +226,13 @@ async fn a_bad_answer_never_takes_a_key_away() {
     ] {
         f.server.on("/keys", bad);
         f.t.advance_secs(1200);
+        let before = f.server.hits();
         f.t.tick().await;
+        assert!(f.server.hits() > before, "nothing was asked, so nothing bad was answered");
         assert_eq!(f.code(&f.issuer).await, "ok");
+        let path = format!("/avouch/v1/clusters/{}", text(&f.cluster, "id"));
+        let shown = f.t.admin().await.get(&path).await;
+        assert!(shown.body["last_error"].as_str().is_some_and(|e| !e.is_empty()), "{}", shown.body);
     }
     let shown = f.t.admin().await.get(&format!("/avouch/v1/clusters/{}", text(&f.cluster, "id"))).await;
     assert!(shown.body["last_error"].as_str().unwrap().contains("too large"), "{}", shown.body);
