@@ -16,8 +16,7 @@ pub fn main(_args: Args) -> anyhow::Result<()> {
     run::seal_memory()?;
     let mut config = run::configuration(None)?;
     config.listen = "127.0.0.1:0".into();
-    config.public_url = String::new();
-    config.store = "sqlite".into();
+    run::throw_away(&mut config);
     run::logging("error");
     run::runtime()?.block_on(async {
         let data = tempfile::tempdir()?;

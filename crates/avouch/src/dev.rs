@@ -33,6 +33,7 @@ pub fn main(args: Args) -> anyhow::Result<()> {
     run::seal_memory()?;
     let mut config = run::configuration(None)?;
     config.listen = args.listen;
+    run::throw_away(&mut config);
     // A developer's clusters are on his own machine.
     if config.fetch.allow.is_empty() {
         config.fetch.allow =

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::places::holder;
 
 const WINDOW_MS: i64 = 60_000;
-/// Addresses remembered at most; beyond it the oldest windows are dropped.
+/// Addresses remembered at most.
 const ADDRESSES: usize = 10_000;
 
 /// Counts failed exchanges per address and minute.
@@ -45,8 +45,12 @@ impl FailureLimiter {
         let mut seen = self.seen.lock();
         if seen.len() >= ADDRESSES && !seen.contains_key(&address) {
             seen.retain(|_, (start, _)| (0..WINDOW_MS).contains(&(now.millis() - *start)));
+            // Those who fail most are remembered longest, so that a flood of addresses frees nobody who is blocked.
             if seen.len() >= ADDRESSES {
-                seen.clear();
+                seen.retain(|_, (_, count)| *count > self.per_minute / 2);
+            }
+            if seen.len() >= ADDRESSES {
+                return 1;
             }
         }
         let entry = seen.entry(address).or_insert((now.millis(), 0));
@@ -80,5 +84,20 @@ mod tests {
             limiter.failed(of(i), at(0));
         }
         assert!(limiter.blocked(of(9), at(1)).is_some());
+    }
+
+    #[test]
+    fn a_flood_of_addresses_frees_nobody_who_is_blocked() {
+        let limiter = FailureLimiter::new(100);
+        let now = Timestamp::from_millis(0);
+        let blocked: IpAddr = [192, 0, 2, 1].into();
+        for _ in 0..100 {
+            limiter.failed(blocked, now);
+        }
+        for n in 0..3 * u32::try_from(ADDRESSES).unwrap_or(0) {
+            limiter.failed(std::net::Ipv4Addr::from(n).into(), now);
+        }
+        assert!(limiter.blocked(blocked, now).is_some());
+        assert!(limiter.seen.lock().len() <= ADDRESSES);
     }
 }

@@ -1,9 +1,9 @@
 //! Refusals of what nobody can verify: garbage, unknown keys, tokens that are no longer good. They belong to no account,
-//! so they go into the operator's trail: the first ten per address, reason and minute singly, the rest as one counted
-//! event. So nobody fills a stranger's trail or buys a flush with garbage.
+//! so they go into the operator's trail: the first ten per address, reason and minute singly (two hundred a minute in
+//! all), the rest as one counted event. All addresses of an IPv6 /64 are one. So nobody fills a stranger's trail or buys a flush with garbage.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use avouch_policy::access::ResourceAttrs;
@@ -16,12 +16,15 @@ use crate::app::App;
 use crate::audit::Initiator;
 use crate::ctx::{Details, Permit, Target, background_event};
 use crate::error::Result;
+use crate::places::holder;
 
 const WINDOW_MS: i64 = 60_000;
 /// Events told singly per address, reason and minute.
 const SINGLY: u64 = 10;
-/// Addresses and reasons remembered at most.
-const ENTRIES: usize = 10_000;
+/// Events told singly in a minute in all.
+const OVERALL: u64 = 200;
+/// Entries after which finished minutes are told at once; there are not many more, since each had an event of its own.
+const ENTRIES: usize = 1_000;
 
 /// A kind of refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,12 +60,27 @@ pub fn type_uri(action: &str) -> String {
 }
 
 type Key = (IpAddr, Refusal);
-type Window = (Timestamp, u64);
+
+/// One minute of one key.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    begun: Timestamp,
+    count: u64,
+    /// Of them told singly.
+    told: u64,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    by_key: HashMap<Key, Window>,
+    /// When the present minute of the whole log began, and how many were told singly in it.
+    overall: Option<(Timestamp, u64)>,
+}
 
 /// Counts refusals per address and kind.
 #[derive(Debug, Default)]
 pub struct Unverified {
-    seen: Mutex<HashMap<Key, Window>>,
+    seen: Mutex<Seen>,
 }
 
 /// A finished minute with more refusals than were told singly.
@@ -84,7 +102,7 @@ impl Unverified {
         refusal: Refusal,
         now: Timestamp,
     ) -> Result<bool> {
-        let (singly, untold) = self.count((address, refusal), now);
+        let (singly, untold) = self.count((holder(address), refusal), now);
         tell(app, now, untold).await?;
         Ok(singly)
     }
@@ -92,20 +110,24 @@ impl Unverified {
     fn count(&self, key: Key, now: Timestamp) -> (bool, Vec<Counted>) {
         let mut seen = self.seen.lock();
         let mut untold = Vec::new();
-        if seen.len() >= ENTRIES && !seen.contains_key(&key) {
-            untold = drain(&mut seen, now);
-            if seen.len() >= ENTRIES {
-                // A flood from many addresses: forget rather than grow; what was counted is told.
-                untold.extend(seen.drain().filter_map(|(k, w)| counted(k, w)));
+        if seen.by_key.get(&key).is_some_and(|w| !open(w.begun, now)) || seen.by_key.len() >= ENTRIES {
+            untold = drain(&mut seen.by_key, now);
+        }
+        let room = seen.has_room(now);
+        // Whoever comes when the minute is used up is counted with all others who do, so that neither memory nor the
+        // trail grows with the number of addresses.
+        let known = seen.by_key.contains_key(&key);
+        let key = if known || room { key } else { (IpAddr::V6(Ipv6Addr::UNSPECIFIED), key.1) };
+        let window = seen.by_key.entry(key).or_insert(Window { begun: now, count: 0, told: 0 });
+        window.count += 1;
+        let singly = room && window.told < SINGLY;
+        if singly {
+            window.told += 1;
+            if let Some((_, told)) = &mut seen.overall {
+                *told += 1;
             }
         }
-        let window = seen.entry(key).or_insert((now, 0));
-        if !open(*window, now) {
-            untold.extend(counted(key, *window));
-            *window = (now, 0);
-        }
-        window.1 += 1;
-        (window.1 <= SINGLY, untold)
+        (singly, untold)
     }
 
     /// Tells what the finished minutes left untold.
@@ -114,34 +136,45 @@ impl Unverified {
     /// Those of the audit writer.
     pub async fn tick(&self, app: &Arc<App>) -> Result<()> {
         let now = app.clock.now();
-        let untold = drain(&mut self.seen.lock(), now);
+        let untold = drain(&mut self.seen.lock().by_key, now);
         tell(app, now, untold).await
     }
 }
 
-fn open(window: Window, now: Timestamp) -> bool {
-    (0..WINDOW_MS).contains(&now.millis_since(window.0))
+impl Seen {
+    /// Whether the present minute has room for one more event.
+    fn has_room(&mut self, now: Timestamp) -> bool {
+        match self.overall {
+            Some((begun, told)) if open(begun, now) => told < OVERALL,
+            _ => {
+                self.overall = Some((now, 0));
+                true
+            }
+        }
+    }
+}
+
+fn open(begun: Timestamp, now: Timestamp) -> bool {
+    (0..WINDOW_MS).contains(&now.millis_since(begun))
 }
 
 fn drain(seen: &mut HashMap<Key, Window>, now: Timestamp) -> Vec<Counted> {
     let mut untold = Vec::new();
-    seen.retain(|key, window| {
-        let open = open(*window, now);
-        if !open {
-            untold.extend(counted(*key, *window));
+    seen.retain(|(address, refusal), window| {
+        let open = open(window.begun, now);
+        let more = window.count - window.told;
+        if !open && more > 0 {
+            untold.push(Counted { address: *address, refusal: *refusal, more });
         }
         open
     });
     untold
 }
 
-fn counted((address, refusal): Key, window: Window) -> Option<Counted> {
-    (window.1 > SINGLY).then(|| Counted { address, refusal, more: window.1 - SINGLY })
-}
-
 async fn tell(app: &Arc<App>, now: Timestamp, untold: Vec<Counted>) -> Result<()> {
     for Counted { address, refusal, more } in untold {
-        let permit = refusal.permit(Initiator { address: address.to_string(), ..Initiator::default() });
+        let address = if address.is_unspecified() { String::new() } else { address.to_string() };
+        let permit = refusal.permit(Initiator { address, ..Initiator::default() });
         let mut details = Details { status: refusal.status, ..Details::default() };
         details.decision.insert("stage".into(), json!("evidence"));
         details.decision.insert("reason".into(), json!(refusal.reason));
@@ -177,12 +210,35 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_under_a_flood_from_many_addresses() {
+    fn a_flood_from_many_addresses_fills_neither_the_memory_nor_the_trail() {
         let log = Unverified::default();
-        let now = Timestamp::from_secs(1_760_000_000);
-        for n in 0..(ENTRIES as u32 * 2) {
-            log.count((std::net::Ipv4Addr::from(n).into(), because("signature")), now);
+        let at = |s: i64| Timestamp::from_secs(1_760_000_000 + s);
+        let mut singly = 0;
+        for n in 0..30_000_u32 {
+            singly +=
+                u64::from(log.count((std::net::Ipv4Addr::from(n).into(), because("signature")), at(1)).0);
         }
-        assert!(log.seen.lock().len() <= ENTRIES);
+        assert_eq!(singly, OVERALL);
+        assert!(log.seen.lock().by_key.len() as u64 <= OVERALL + 1);
+        let known = std::net::Ipv4Addr::from(7).into();
+        assert!(!log.count((known, because("signature")), at(2)).0, "the minute is used up");
+        let untold = drain(&mut log.seen.lock().by_key, at(62));
+        assert!(untold.len() as u64 <= OVERALL + 1);
+        let told: u64 = untold.iter().map(|c| c.more).sum();
+        assert_eq!(told + singly, 30_001, "each is counted once");
+        assert!(log.count((known, because("signature")), at(63)).0);
+    }
+
+    #[test]
+    fn all_addresses_of_one_subscriber_are_one() {
+        let at = Timestamp::from_secs(1_760_000_000);
+        let log = Unverified::default();
+        let singly = (0..20_000_u128)
+            .filter(|n| {
+                let address = Ipv6Addr::from_bits(0x2001_0db8_0000_0001_u128 << 64 | n).into();
+                log.count((holder(address), because("signature")), at).0
+            })
+            .count();
+        assert_eq!(singly, 10);
     }
 }

@@ -33,7 +33,24 @@ pub struct Running {
 /// # Errors
 /// A text that names the key at fault.
 pub fn configuration(file: Option<&Path>) -> anyhow::Result<Config> {
-    Config::load(file, std::env::vars()).map_err(|e| anyhow::anyhow!(e))
+    let mut ours = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with("AVOUCH_")) else { continue };
+        let value = value.into_string().map_err(|_| anyhow::anyhow!("{name} is not UTF-8"))?;
+        ours.push((name.to_owned(), value));
+    }
+    Config::load(file, ours).map_err(|e| anyhow::anyhow!(e))
+}
+
+/// Settings for a server that is gone afterwards: whatever the environment says, it touches no store, key file or address of
+/// one that stays.
+pub fn throw_away(config: &mut Config) {
+    let fresh = Config::default();
+    config.store = fresh.store;
+    config.keyring = fresh.keyring;
+    config.public_url = fresh.public_url;
+    config.tls_cert = fresh.tls_cert;
+    config.tls_key = fresh.tls_key;
 }
 
 /// Keeps what is in memory in memory: no core file is written when the process dies, and no other process of the same

@@ -17,9 +17,16 @@ impl Drop for Dev {
 
 #[test]
 fn what_dev_prints_can_be_pasted_and_shows_the_secret_to_the_pod() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let elsewhere = tempfile::tempdir().unwrap();
     let mut child = Command::new(PROGRAM)
         .args(["dev", "--listen", "127.0.0.1:0"])
-        .env_remove("AVOUCH_PUBLIC_URL")
+        // What is set for a server that stays is not touched, and what belongs to nobody here may be anything.
+        .env("AVOUCH_STORE", "postgres://nobody@127.0.0.1:1/none")
+        .env("AVOUCH_KEYRING", elsewhere.path().join("keyring"))
+        .env("AVOUCH_PUBLIC_URL", "https://avouch.example.test")
+        .env("AVOUCH_TLS_CERT", "/nowhere/cert.pem")
+        .env("UNREADABLE", std::ffi::OsStr::from_bytes(b"\xff\xfe"))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -47,6 +54,7 @@ fn what_dev_prints_can_be_pasted_and_shows_the_secret_to_the_pod() {
     let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     assert!(ended.status.success(), "{pasted:?}: {err}");
     assert!(out.contains("checkout") && out.contains("postgres://"), "{out}");
+    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     // The person's own session was not touched.
     assert!(!home.path().join(".bluemix").exists());
     drop(dev);

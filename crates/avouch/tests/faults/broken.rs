@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::kill::{ALL, Done, check, nothing_half_done, one};
 use crate::process::{Client, PAYLOAD, Server, Setup, World};
@@ -87,6 +88,12 @@ fn a_store_whose_files_cannot_be_written_acknowledges_nothing_and_heals_by_itsel
             largest_file(&server, "0");
             let late = until_refused(&admin, &world, round * 10_000 + 100).await;
             assert!(late.is_empty(), "{:?}", late.iter().map(|d| d.what).collect::<Vec<_>>());
+            // Nor is anything read for long without an event.
+            let list = format!("/secrets-manager/{}/api/v2/secrets", world.instance);
+            let end = Instant::now() + Duration::from_secs(60);
+            while admin.get(&list).await.status != 503 {
+                assert!(Instant::now() < end, "lists are answered though no event can be written");
+            }
             largest_file(&server, "unlimited");
             admin.get("/readyz").await.ok();
         }

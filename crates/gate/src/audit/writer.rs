@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use avouch_store::{Store, Tx};
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::Event;
 use super::sql::{self, Prepared};
@@ -63,15 +65,30 @@ struct Entry {
 #[derive(Clone, Debug)]
 pub struct AuditWriter {
     queue: mpsc::Sender<Job>,
-    /// Events of answered requests that the store did not take yet.
-    late: Arc<AtomicUsize>,
+    late: Arc<Late>,
+}
+
+/// Events of answered requests that the store did not take yet.
+#[derive(Debug, Default)]
+struct Late {
+    count: AtomicUsize,
+    /// Since when there is a batch that is not committed.
+    since: Mutex<Option<Instant>>,
+}
+
+impl Late {
+    /// Whether no further request may be answered before the store takes what waits.
+    fn too_much(&self) -> bool {
+        self.count.load(Ordering::Relaxed) >= QUEUE
+            || self.since.lock().is_some_and(|since| since.elapsed() >= DEADLINE)
+    }
 }
 
 impl AuditWriter {
     /// Starts the writer on the current runtime.
     pub fn start(store: Store) -> Self {
         let (queue, jobs) = mpsc::channel::<Job>(QUEUE);
-        let late = Arc::new(AtomicUsize::new(0));
+        let late = Arc::<Late>::default();
         tokio::spawn(run(store, jobs, late.clone()));
         Self { queue, late }
     }
@@ -98,9 +115,9 @@ impl AuditWriter {
     /// Hands the event over; it is committed with the next batch.
     ///
     /// # Errors
-    /// `Unavailable` when the queue stays full, or as many events wait for a store that takes none.
+    /// `Unavailable` when the queue stays full, or events wait too long or too many of them for a store that takes none.
     pub async fn soon(&self, event: Event) -> Result<()> {
-        if self.late.load(Ordering::Relaxed) >= QUEUE {
+        if self.late.too_much() {
             return Err(audit_unavailable());
         }
         let entry = Entry { event: Some(sql::prepare(&event)?), riders: Vec::new() };
@@ -144,7 +161,7 @@ impl AuditWriter {
 }
 
 /// Commits what waits, batch by batch, until the last handle is gone.
-async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, late: Arc<AtomicUsize>) {
+async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, late: Arc<Late>) {
     let mut batch = Vec::with_capacity(BATCH);
     // What nobody waits for and the store would not take goes with the next batch.
     let mut kept: Vec<Arc<Entry>> = Vec::new();
@@ -168,6 +185,7 @@ async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, late: Arc<AtomicUsize>
                 waiting.push(done);
             }
         }
+        late.since.lock().get_or_insert_with(Instant::now);
         let together = commit(&store, entries.clone()).await;
         let whole = together.is_ok() || entries.len() == 1 || unavailable(&together);
         let mut asked = Vec::new();
@@ -189,7 +207,10 @@ async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, late: Arc<AtomicUsize>
                 None => lost |= result.is_err(),
             }
         }
-        late.store(kept.len(), Ordering::Relaxed);
+        late.count.store(kept.len(), Ordering::Relaxed);
+        if kept.is_empty() {
+            *late.since.lock() = None;
+        }
         for done in asked {
             let _ = done.send(kept.is_empty() && !lost && !unavailable(&together));
         }

@@ -184,6 +184,13 @@ async fn change(
         (Kind::Cluster, Some(id)) if id != old.resource_group => group(&ctx, &old.account, Some(id)).await?.0,
         _ => old.resource_group.clone(),
     };
+    // Claim rules look at the group: who moves a cluster there decides about it as one who makes it there.
+    if group != old.resource_group {
+        for verb in [Verb::Update, Verb::Create] {
+            let there = new_target(old.kind, &old.account, &old.region, &group, &old.name);
+            ctx.authorize(old.kind.action(verb), &there).await?;
+        }
+    }
     let checked = rules::check(old.kind, body, Some(&old), &k.fetcher, &app.config.issuer())?;
     if checked.cr_type != old.cr_type {
         return Err(Error::invalid("cr_type", "The type is part of the CRN and cannot be changed."));

@@ -56,6 +56,34 @@ async fn a_cluster_is_registered_read_changed_and_removed() {
 }
 
 #[tokio::test]
+async fn a_cluster_is_moved_only_where_it_could_have_been_registered() {
+    let w = World::new().await;
+    let group =
+        w.admin.post("/v2/resource_groups", json!({"name": "prod", "account_id": w.t.account()})).await;
+    let prod = text(&group.body, "id").to_owned();
+    let (editor, iam_id) = w.t.service_id("editor-of-default").await;
+    let equal = |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
+    let in_group = |group: &str| {
+        json!([
+            equal("accountId", w.t.account()),
+            equal("serviceName", "containers-kubernetes"),
+            equal("resourceGroupId", group),
+        ])
+    };
+    let role = "crn:v1:bluemix:public:iam::::role:Administrator";
+    w.t.grant(&w.admin, &iam_id, role, in_group(w.t.resource_group())).await;
+    let any = editor.with_header("if-match", "*");
+    assert_eq!(any.patch(&w.path(), json!({"max_token_ttl": 600})).await.status, 200);
+    let whole = json!({"name": "c1", "cr_type": "IKS_SA", "issuer": ISSUER, "resource_group": prod});
+    assert_eq!(any.patch(&w.path(), json!({"resource_group": prod})).await.status, 403);
+    assert_eq!(any.put(&w.path(), whole.clone()).await.status, 403);
+    assert_eq!(w.admin.get(&w.path()).await.body["resource_group"], json!(w.t.resource_group()));
+    w.t.grant(&w.admin, &iam_id, role, in_group(&prod)).await;
+    assert_eq!(any.put(&w.path(), whole).await.status, 200);
+    assert_eq!(w.admin.get(&w.path()).await.body["resource_group"], json!(prod));
+}
+
+#[tokio::test]
 async fn uploaded_keys_are_rotated_by_a_patch() {
     let w = World::new().await;
     let next = TestIssuer::new(ISSUER);
