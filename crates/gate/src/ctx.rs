@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use avouch_crypto::rng;
 use avouch_policy::access::ResourceAttrs;
@@ -189,7 +190,8 @@ pub(crate) struct Inner {
     pub endpoint: Arc<Endpoint>,
     pub service_display: &'static str,
     pub transaction_id: String,
-    pub now: Timestamp,
+    /// Epoch milliseconds.
+    pub now: AtomicI64,
     pub address: IpAddr,
     pub agent: String,
     pub caller: Option<Caller>,
@@ -212,9 +214,9 @@ impl Ctx {
         &self.0.app
     }
 
-    /// When the request arrived; the same for the whole request.
+    /// When the request had arrived whole; the same for all that is done with it.
     pub fn now(&self) -> Timestamp {
-        self.0.now
+        Timestamp::from_millis(self.0.now.load(Ordering::Relaxed))
     }
 
     /// Request id, echoed to the caller and in events.
@@ -507,7 +509,7 @@ impl Ctx {
     fn event(&self, id: String, permit: &Permit, details: Details) -> Event {
         let endpoint = &self.0.endpoint;
         let action = endpoint.events.first().map_or_else(|| permit.action.clone(), |e| named(endpoint, e));
-        let mut event = compose(&self.0.app, id, self.0.now, permit, details);
+        let mut event = compose(&self.0.app, id, self.now(), permit, details);
         if event.action.is_empty() {
             event.action = action;
         }

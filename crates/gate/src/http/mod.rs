@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use avouch_wire::time::Timestamp;
@@ -191,7 +192,7 @@ where
         endpoint: route.endpoint.clone(),
         service_display: route.service.display,
         transaction_id: transaction_id.clone(),
-        now: started,
+        now: AtomicI64::new(started.millis()),
         address: peer,
         agent: shortened(head.headers.get(USER_AGENT)),
         caller,
@@ -319,12 +320,14 @@ where
         Ok(collected) => collected?,
         Err(_) => return Err(Error::invalid("body", "The request body took too long.").with_status(408)),
     };
-    // Whoever is slow to send the body does not stay who he was: the token may have ended meanwhile.
-    if waits
-        && let Ok(caller) = ctx.caller()
-        && !(ctx.app().lives(caller).await? && ctx.app().clock.now().secs() < caller.claims.exp)
-    {
-        return Err(dead_identity());
+    // Whoever is slow to send the body does not stay who he was, and it is later now: the token may have ended meanwhile.
+    if waits {
+        ctx.0.now.store(ctx.app().clock.now().millis(), Ordering::Relaxed);
+        if let Ok(caller) = ctx.caller()
+            && !(ctx.app().lives(caller).await? && ctx.now().secs() < caller.claims.exp)
+        {
+            return Err(dead_identity());
+        }
     }
     let request = Request {
         method: head.method.clone(),

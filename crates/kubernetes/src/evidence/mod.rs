@@ -113,8 +113,10 @@ impl Kubernetes {
         .map_err(refuse)?;
         checks::address(&r.settings, ctx.address(), trace).map_err(refuse)?;
         if let Some(url) = &r.settings.token_review {
+            // Whatever time is supposed, the API server answers for the present one.
+            let now = ctx.app().clock.now();
             self.reviews
-                .ask(&self.fetcher, r, url, token, &signed.claims, at, trace)
+                .ask(&self.fetcher, r, url, token, &signed.claims, now, trace)
                 .await
                 .map_err(refuse)?;
         }

@@ -55,11 +55,11 @@ impl Reviews {
         url: &str,
         token: &str,
         claims: &Map<String, Value>,
-        at: Timestamp,
+        now: Timestamp,
         trace: &mut Trace,
     ) -> Result<()> {
         let key = (sha256(token.as_bytes()), r.id.clone(), r.version);
-        let fresh = |t: Timestamp| (0..REMEMBERED_MS).contains(&at.millis_since(t));
+        let fresh = |t: Timestamp| (0..REMEMBERED_MS).contains(&now.millis_since(t));
         if self.good.get(&key).is_some_and(fresh) {
             trace.pass("online", || Reason::check("online", true).detail("reviewed a moment ago"));
             return Ok(());
@@ -85,7 +85,7 @@ impl Reviews {
         };
         match verdict {
             Ok(()) => {
-                self.good.insert(key, at);
+                self.good.insert(key, now);
                 trace.pass("online", || {
                     Reason::check("online", true).detail("the API server accepts the token")
                 });

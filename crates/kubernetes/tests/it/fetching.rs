@@ -410,6 +410,26 @@ async fn an_api_server_that_does_not_answer_holds_up_no_other_login() {
 }
 
 #[tokio::test]
+async fn what_the_api_server_said_when_a_later_time_was_supposed_is_no_answer_then() {
+    let server = HttpsServer::start().await;
+    let (w, _dir) = reviewed(&server).await;
+    let say = |status: Value| {
+        server.on(REVIEWS, Reply::Text(201, String::new(), json!({"status": status}).to_string()))
+    };
+    say(json!({"authenticated": true, "audiences": ["iam"],
+        "user": {"username": "system:serviceaccount:team-a:reader"}}));
+    let token = w.token();
+    let at = w.t.now().plus_secs(600).rfc3339_millis();
+    let question = json!({"trust": {"profile_id": text(&w.profile, "id"), "cr_token": token, "at": at}});
+    let told = w.admin.post("/avouch/v1/explain", question).await;
+    assert_eq!(told.body["decision"], "permitted", "{}", told.text);
+    // The pod is deleted, and the supposed time comes.
+    say(json!({"authenticated": false}));
+    w.t.advance_secs(600);
+    assert_eq!(w.code(&token).await, "BXNIM0407E");
+}
+
+#[tokio::test]
 async fn the_api_server_is_asked_about_each_token() {
     let server = HttpsServer::start().await;
     let (w, _dir) = reviewed(&server).await;
