@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use avouch_crypto::rng;
 use avouch_policy::access::ResourceAttrs;
 use avouch_store::Tx;
-use avouch_wire::ids::{AccountId, IamId};
+use avouch_wire::ids::{AccountId, IamId, PolicyId};
 use avouch_wire::time::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -300,7 +300,10 @@ impl Ctx {
             told.insert("attributes".into(), attributes_json(&target.attrs));
             told.insert("permitted".into(), json!(permitted));
             if permitted {
-                told.insert("policies".into(), decision.matched.iter().map(ToString::to_string).collect());
+                told.insert("policies".into(), json!(some_of(&decision.matched)));
+                if decision.matched.len() > POLICIES_TOLD {
+                    told.insert("policies_count".into(), json!(decision.matched.len()));
+                }
             }
         }
         if permitted {
@@ -309,7 +312,7 @@ impl Ctx {
                 action: action.to_owned(),
                 target: target.clone(),
                 initiator: self.initiator(),
-                policies: decision.matched.iter().map(ToString::to_string).collect(),
+                policies: some_of(&decision.matched),
                 how: "policy",
             });
         }
@@ -617,6 +620,13 @@ impl Ctx {
         details.decision.insert("reason".into(), json!(reason));
         self.record_soon(&refusal.permit(self.initiator()), details).await
     }
+}
+
+/// Policies that an event names; of more it tells how many.
+const POLICIES_TOLD: usize = 20;
+
+fn some_of(policies: &[PolicyId]) -> Vec<String> {
+    policies.iter().take(POLICIES_TOLD).map(ToString::to_string).collect()
 }
 
 /// A declared word with the service in place of `<service>`. Handlers name the service of an instance; where there is no

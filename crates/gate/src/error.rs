@@ -285,6 +285,10 @@ impl From<avouch_store::Error> for Error {
             avouch_store::Error::Unavailable { .. } => {
                 Error::unavailable("The store cannot be written at the moment; nothing was changed.").cause(e)
             }
+            avouch_store::Error::Unknown(_) => Error::unavailable(
+                "The store failed at the end of the change: it is not known whether it was kept.",
+            )
+            .cause(e),
             // Only what a caller sent can hold one.
             avouch_store::Error::Nul => Error::new(
                 Kind::Invalid,

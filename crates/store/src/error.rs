@@ -12,6 +12,9 @@ pub enum Error {
     /// The engine cannot be reached, cannot write now, or has too much to do.
     #[error("store unavailable: {0}")]
     Unavailable(String),
+    /// The engine failed while it committed: the change may have been kept, or not.
+    #[error("outcome unknown: {0}")]
+    Unknown(String),
     /// No space is left; reads go on.
     #[error("store full")]
     Full,
@@ -45,5 +48,9 @@ pub enum Error {
 impl Error {
     pub(crate) fn closed() -> Self {
         Error::Unavailable("the store is closed".into())
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        Error::Unavailable("too many requests wait for the store".into())
     }
 }

@@ -129,7 +129,7 @@ impl Store {
     /// caller is dropped before its turn, the closure is not run.
     ///
     /// # Errors
-    /// Those of the closure, or of the engine. `Unavailable` after a commit that failed may have been kept.
+    /// Those of the closure, or of the engine. `Unknown` when the commit failed: the change may have been kept.
     pub async fn write<T, E, F>(&self, f: F) -> std::result::Result<T, E>
     where
         F: FnMut(&mut Tx<'_>) -> std::result::Result<T, E> + Send + 'static,
@@ -152,7 +152,7 @@ impl Store {
     {
         let _turn = match &*self.inner {
             Inner::Sqlite(_) => None,
-            Inner::Postgres(engine) => Some(engine.lanes.enter(account).await),
+            Inner::Postgres(engine) => Some(engine.lanes.enter(account).await?),
         };
         self.submit(f, true).await
     }

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 
 /// What waited longer than this before it began is answered with `Unavailable` instead: whoever asked has given up, and
 /// an overloaded store must not spend itself on answers that nobody reads.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A unit of work on an engine thread: it runs in a transaction (perhaps more than once) and is then told how that ended.
 pub(crate) trait Work: Send {
@@ -65,8 +65,7 @@ where
         if self.waiting.is_closed() {
             return Some(Error::Unavailable("nobody waits for the answer".into()));
         }
-        (self.queued.elapsed() > PATIENCE)
-            .then(|| Error::Unavailable("too many requests wait for the store".into()))
+        (self.queued.elapsed() > PATIENCE).then(Error::overloaded)
     }
 
     fn run(&mut self, tx: &mut Tx<'_>) -> Ran {

@@ -1,6 +1,6 @@
 //! The decision of a past request, from what its event kept, asked again of the rules of today.
 
-use avouch_gate::audit::sql::{self, Filter};
+use avouch_gate::audit::sql::{self, Filter, Stored};
 use avouch_gate::{Ctx, Error, Result};
 use avouch_policy::access::ResourceAttrs;
 use avouch_policy::reason::Reason;
@@ -15,8 +15,8 @@ use super::{
 use crate::authz::question::Subject;
 use crate::token::compute::{recorded_identity, recorded_reason};
 
-/// Events of one request that are looked at.
-const EVENTS: i64 = 20;
+/// Events of one transaction id that are looked at. Clients choose the id, and may use one for many requests.
+const EVENTS: i64 = 1000;
 
 /// Explains the request with this transaction id, in the caller's own account.
 pub async fn explain(ctx: &Ctx, id: &str) -> Result<ExplainResponse> {
@@ -26,10 +26,16 @@ pub async fn explain(ctx: &Ctx, id: &str) -> Result<ExplainResponse> {
     let filter = Filter { equal: vec![("correlation_id", id.to_owned())], ..Filter::default() };
     let trail = account.to_string();
     let rows = ctx.read(move |tx| sql::list(tx, &trail, &filter, None, EVENTS)).await?;
-    for row in rows {
-        let Ok(event) = serde_json::from_str::<Value>(&row.body) else { continue };
-        let Some(decision) = event.pointer("/avouch/decision") else { continue };
-        let then = Timestamp::from_millis(row.time);
+    let read = |row: Stored| {
+        let event = serde_json::from_str::<Value>(&row.body).ok()?;
+        let decision = event.pointer("/avouch/decision")?.clone();
+        Some((Timestamp::from_millis(row.time), event, decision))
+    };
+    let mut events: Vec<_> = rows.into_iter().filter_map(read).collect();
+    // What was refused is what somebody asks about: nothing that was permitted under the same id hides it.
+    events.sort_by_key(|(_, _, decision)| decision.get("permitted") != Some(&Value::Bool(false)));
+    for (then, event, decision) in &events {
+        let (then, decision) = (*then, decision);
         match decision.get("stage").and_then(Value::as_str) {
             Some("trust") => return trust(ctx, &account, decision, then).await,
             Some("access") => {

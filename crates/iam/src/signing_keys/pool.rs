@@ -20,6 +20,8 @@ struct Job {
     key: Arc<ActiveKey>,
     claims: Box<TokenClaims>,
     done: oneshot::Sender<String>,
+    /// Whoever gives up keeps his place until his turn has come.
+    _place: Slot,
 }
 
 /// The threads and their queue.
@@ -36,10 +38,15 @@ impl std::fmt::Debug for Pool {
 }
 
 /// A place in the queue, held from the end of the admission to the answer.
-#[derive(Debug)]
-pub struct Slot(Arc<AtomicUsize>);
+#[derive(Debug, Clone)]
+pub struct Slot {
+    _place: Arc<Place>,
+}
 
-impl Drop for Slot {
+#[derive(Debug)]
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
@@ -54,6 +61,10 @@ impl Pool {
             let jobs = jobs.clone();
             let run = move || {
                 for job in jobs {
+                    // Nobody waits for it any more.
+                    if job.done.is_closed() {
+                        continue;
+                    }
                     // A panic means a broken signature: the request fails, the thread lives on.
                     let signed = std::panic::catch_unwind(AssertUnwindSafe(|| {
                         jws::compact(&job.key.key, &job.key.kid, &*job.claims)
@@ -85,7 +96,7 @@ impl Pool {
     /// `Unavailable` when too many are under way.
     pub fn slot(&self) -> Result<Slot> {
         let before = self.under_way.fetch_add(1, Ordering::AcqRel);
-        let slot = Slot(self.under_way.clone());
+        let slot = Slot { _place: Arc::new(Place(self.under_way.clone())) };
         if before >= self.limit {
             return Err(overloaded());
         }
@@ -96,9 +107,9 @@ impl Pool {
     ///
     /// # Errors
     /// `Internal` when signing failed.
-    pub async fn sign(&self, _slot: &Slot, key: Arc<ActiveKey>, claims: TokenClaims) -> Result<String> {
+    pub async fn sign(&self, slot: &Slot, key: Arc<ActiveKey>, claims: TokenClaims) -> Result<String> {
         let (done, signed) = oneshot::channel();
-        let job = Job { key, claims: Box::new(claims), done };
+        let job = Job { key, claims: Box::new(claims), done, _place: slot.clone() };
         self.queue.send(job).map_err(|_| Error::internal("no signing thread is left"))?;
         signed.await.map_err(|_| Error::internal("a token could not be signed"))
     }
@@ -111,6 +122,8 @@ fn overloaded() -> Error {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use avouch_crypto::jws::{Alg, SigningKey};
+
     use super::*;
 
     #[test]
@@ -121,6 +134,30 @@ mod tests {
         assert_eq!(pool.door().unwrap_err().kind(), Kind::Unavailable);
         held.pop();
         assert!((0..3).all(|_| pool.door().is_ok()), "the door takes no place");
+        assert!(pool.slot().is_ok());
+    }
+
+    #[test]
+    fn whoever_gives_up_waiting_frees_no_place_for_one_more_to_be_signed() {
+        // Nobody signs here, so that the job stays where it is.
+        let (queue, jobs) = crossbeam_channel::unbounded::<Job>();
+        let pool = Pool { queue, under_way: Arc::default(), limit: 1 };
+        let slot = pool.slot().unwrap();
+        let (done, receiver) = oneshot::channel();
+        let key = Arc::new(ActiveKey { kid: "k".into(), key: SigningKey::generate(Alg::ES256).unwrap() });
+        let claims = serde_json::from_value(serde_json::json!({
+            "iam_id": "IBMid-1", "id": "IBMid-1", "realmid": "IBMid", "jti": "j", "identifier": "1", "sub": "s",
+            "authn": {"sub": "s", "iam_id": "IBMid-1"}, "iat": 0, "exp": 1, "iss": "i", "grant_type": "g",
+            "account": {"valid": true, "bss": "0123456789abcdef0123456789abcdef"},
+            "scope": "ibm", "client_id": "c", "acr": 1, "amr": ["pwd"],
+        }));
+        let job = Job { key, claims: Box::new(claims.unwrap()), done, _place: slot.clone() };
+        pool.queue.send(job).unwrap();
+        drop((slot, receiver));
+        assert!(pool.slot().is_err());
+        let job = jobs.recv().unwrap();
+        assert!(job.done.is_closed());
+        drop(job);
         assert!(pool.slot().is_ok());
     }
 }

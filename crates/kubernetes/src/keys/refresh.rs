@@ -56,6 +56,8 @@ pub struct Outcome {
     pub missing: Vec<String>,
     /// Labels of keys that stayed.
     pub kept: Vec<String>,
+    /// Labels of keys that another registration has.
+    pub left_out: Vec<String>,
     /// What was doubtful.
     pub warnings: Vec<String>,
     /// Another set of keys counts.
@@ -104,7 +106,7 @@ pub fn next_refresh(app: &App, now: Timestamp, answers: &[Answered]) -> Timestam
 /// Applies answers to the stored keys. The registration is read again: it may have changed while the fetch ran.
 ///
 /// # Errors
-/// `Conflict` when another registration has one of the keys; `NotFound` when the registration is gone.
+/// `NotFound` when the registration is gone.
 pub fn apply(
     tx: &mut Tx<'_>,
     r: &Registration,
@@ -129,7 +131,7 @@ pub fn apply(
                 let of_issuer: Vec<_> =
                     known.iter().filter(|key| key.issuer == answer.issuer).cloned().collect();
                 let merged = merge(&of_issuer, &fetched.set.keys, &answer.issuer, now, patience(&present, 2));
-                sql::put_keys(tx, &r.id, &answer.issuer, &merged.keys)?;
+                outcome.left_out.extend(sql::settle_keys(tx, &present, &answer.issuer, &merged.keys)?);
                 outcome.added.extend(merged.added);
                 outcome.missing.extend(merged.missing);
                 outcome.kept.extend(merged.kept);
@@ -145,7 +147,11 @@ pub fn apply(
     if outcome.changed {
         sql::raise(tx, &present)?;
     }
-    let error = outcome.error.as_ref().map(ToString::to_string);
+    outcome.warnings.extend(outcome.left_out.iter().map(|label| {
+        format!("the key '{label}' is not used: another registration of the issuer has it or its id")
+    }));
+    let taken = (!outcome.left_out.is_empty()).then(|| sql::collision().message().to_owned());
+    let error = outcome.error.as_ref().map(ToString::to_string).or(taken);
     sql::note_refresh(tx, &r.id, good.then_some(now), error.as_deref(), Some(next))?;
     Ok(outcome)
 }
@@ -193,21 +199,19 @@ pub async fn run(app: &Arc<App>, k: &Kubernetes, r: &Registration) -> Result<boo
                 event.response.insert("missing".into(), json!(outcome.missing));
                 audit_sql::insert(tx, &event)?;
             }
-            Ok::<_, Error>(())
+            Ok::<_, Error>(outcome)
         })
         .await;
     match result {
-        Ok(()) => {}
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
-        Err(e) if e.kind() == ErrorKind::Conflict => {
-            let (id, text) = (r.id.clone(), e.message().to_owned());
-            if r.last_error.as_deref() != Some(&text) {
+        Ok(outcome) if outcome.left_out.is_empty() => {}
+        Ok(_) => {
+            let told = sql::collision();
+            if r.last_error.as_deref() != Some(told.message()) {
                 // Somebody else registered these keys first: the owner of the cluster must hear of it.
-                app.audit.durable(event(409, Some(&text)), Vec::new()).await?;
+                app.audit.durable(event(409, Some(told.message())), Vec::new()).await?;
             }
-            app.store.write(move |tx| sql::note_refresh(tx, &id, None, Some(&text), Some(next))).await?;
-            return Ok(false);
         }
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(e),
     }
     if let Some(error) = failed {

@@ -126,6 +126,20 @@ pub struct IssuerSettings {
     pub source: Source,
 }
 
+impl IssuerSettings {
+    /// Whether the keys come from the issuer's own origin, so that it says itself what they are.
+    pub fn speaks_for_itself(&self) -> bool {
+        let (Source::DiscoveryUrl(url) | Source::JwksUrl(url)) = &self.source else { return false };
+        origin(url).is_some_and(|of| origin(&self.issuer) == Some(of))
+    }
+}
+
+/// Host and port of an `https` address, in small letters.
+fn origin(url: &str) -> Option<String> {
+    let authority = url.strip_prefix("https://")?.split(['/', '?', '#']).next()?;
+    (!authority.is_empty()).then(|| authority.to_ascii_lowercase())
+}
+
 /// The object that tokens of a cluster must be bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -214,37 +214,91 @@ pub fn keys(tx: &mut Tx<'_>, id: &str) -> Result<Vec<Key>> {
 /// # Errors
 /// `Conflict` when another registration of the issuer has one of them.
 pub fn put_keys(tx: &mut Tx<'_>, id: &str, issuer: &str, keys: &[Key]) -> Result<()> {
-    tx.execute(
-        "delete from registration_keys where registration_id = $1 and issuer = $2",
-        &params![id, issuer],
-    )?;
+    forget_keys(tx, id, issuer)?;
     for key in keys {
-        let other = tx.query_opt(
-            "select 1 from registration_keys where issuer = $1 and (thumbprint = $2 or (kid = $3 and kid <> '')) \
-             and registration_id <> $4 limit 1",
-            &params![issuer, &key.thumbprint, &key.kid, id],
-        )?;
-        if other.is_some() {
+        if !holders(tx, id, issuer, key)?.is_empty() {
             return Err(collision());
         }
-        tx.execute(
-            "insert into registration_keys (registration_id, issuer, kid, thumbprint, alg, jwk, state, first_seen, \
-             last_seen, missed, retires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-            &params![
-                id,
-                issuer,
-                &key.kid,
-                &key.thumbprint,
-                &key.alg,
-                &key.jwk,
-                key.state.as_str(),
-                key.first_seen.millis(),
-                key.last_seen.millis(),
-                key.missed,
-                key.retires_at.map(Timestamp::millis)
-            ],
-        )?;
+        insert_key(tx, id, issuer, key)?;
     }
+    Ok(())
+}
+
+/// Replaces the keys of one issuer of an established registration by what was fetched for it. Somebody who registered one
+/// of them meanwhile must not stop its rotation: what the issuer says itself outranks what a later registration claims.
+/// Returns the labels of keys that another registration keeps.
+///
+/// # Errors
+/// Those of the store.
+pub fn settle_keys(tx: &mut Tx<'_>, r: &Registration, issuer: &str, keys: &[Key]) -> Result<Vec<String>> {
+    let itself =
+        |r: &Registration| r.settings.issuers.iter().any(|i| i.issuer == issuer && i.speaks_for_itself());
+    forget_keys(tx, &r.id, issuer)?;
+    let mut left_out = Vec::new();
+    for key in keys {
+        let mut others = Vec::new();
+        for id in holders(tx, &r.id, issuer, key)? {
+            others.extend(any(tx, &id)?);
+        }
+        let outranked = |other: &Registration| itself(r) && !itself(other) && r.created_at < other.created_at;
+        if !others.iter().all(outranked) {
+            left_out.push(key.label());
+            continue;
+        }
+        for other in &others {
+            tx.execute(
+                "delete from registration_keys where registration_id = $1 and issuer = $2 and \
+                 (thumbprint = $3 or (kid = $4 and kid <> ''))",
+                &params![&other.id, issuer, &key.thumbprint, &key.kid],
+            )?;
+            raise(tx, other)?;
+            note_refresh(tx, &other.id, None, Some(collision().message()), other.next_refresh)?;
+        }
+        insert_key(tx, &r.id, issuer, key)?;
+    }
+    Ok(left_out)
+}
+
+/// The registration with this id, of whatever account.
+fn any(tx: &mut Tx<'_>, id: &str) -> Result<Option<Registration>> {
+    let sql = format!("select {COLUMNS} from registrations where id = $1");
+    tx.query_opt(&sql, &params![id])?.as_ref().map(read).transpose()
+}
+
+fn forget_keys(tx: &mut Tx<'_>, id: &str, issuer: &str) -> Result<()> {
+    let sql = "delete from registration_keys where registration_id = $1 and issuer = $2";
+    tx.execute(sql, &params![id, issuer])?;
+    Ok(())
+}
+
+/// Ids of other registrations of the issuer that have this key, or one of its id.
+fn holders(tx: &mut Tx<'_>, id: &str, issuer: &str, key: &Key) -> Result<Vec<String>> {
+    let rows = tx.query(
+        "select distinct registration_id from registration_keys where issuer = $1 and registration_id <> $4 \
+         and (thumbprint = $2 or (kid = $3 and kid <> ''))",
+        &params![issuer, &key.thumbprint, &key.kid, id],
+    )?;
+    rows.iter().map(|row| Ok(row.get(0)?)).collect()
+}
+
+fn insert_key(tx: &mut Tx<'_>, id: &str, issuer: &str, key: &Key) -> Result<()> {
+    tx.execute(
+        "insert into registration_keys (registration_id, issuer, kid, thumbprint, alg, jwk, state, first_seen, \
+         last_seen, missed, retires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        &params![
+            id,
+            issuer,
+            &key.kid,
+            &key.thumbprint,
+            &key.alg,
+            &key.jwk,
+            key.state.as_str(),
+            key.first_seen.millis(),
+            key.last_seen.millis(),
+            key.missed,
+            key.retires_at.map(Timestamp::millis)
+        ],
+    )?;
     Ok(())
 }
 

@@ -90,6 +90,64 @@ async fn discovery_leads_to_the_keys_and_states_the_issuer() {
     assert!(far.text.contains("allowed_hosts"), "{}", far.body);
 }
 
+/// A server whose discovery document speaks for its own keys.
+async fn speaks(server: &HttpsServer, issuers: &[&TestIssuer]) {
+    let keys: Vec<Value> = issuers.iter().map(|i| i.jwks()["keys"][0].clone()).collect();
+    let document = json!({"issuer": server.url(""), "jwks_uri": server.url("/keys")});
+    server.on("/.well-known/openid-configuration", Reply::json(&document));
+    server.on("/keys", Reply::json(&json!({"keys": keys})));
+}
+
+#[tokio::test]
+async fn whoever_registers_the_next_key_of_an_issuer_first_stops_no_rotation() {
+    let (t, server) = (app().await, HttpsServer::start().await);
+    let (admin, other) = (t.admin().await, t.outsider().await);
+    let [now, next] = [(); 2].map(|()| TestIssuer::new(&server.url("")));
+    let inline = |name: &str, issuer: &TestIssuer| json!({"name": name, "cr_type": "IKS_SA", "issuer": issuer.issuer, "jwks": issuer.jwks()});
+    let discovered = json!({"name": "c1", "cr_type": "IKS_SA", "issuer": server.url(""), "ca_pem": server.ca_pem,
+        "discovery_url": server.url("/.well-known/openid-configuration")});
+    for established in [true, false] {
+        speaks(&server, &[&now]).await;
+        let register = async || {
+            t.advance_secs(1);
+            let r = admin.post("/avouch/v1/clusters", discovered.clone()).await;
+            assert_eq!(r.status, 201, "{}", r.text);
+            r.body
+        };
+        let before = if established { Some(register().await) } else { None };
+        t.advance_secs(1);
+        let squat = other.post("/avouch/v1/clusters", inline("squat", &next)).await;
+        assert_eq!(squat.status, 201, "{}", squat.text);
+        let squat = format!("/avouch/v1/clusters/{}", text(&squat.body, "id"));
+        let cluster = match before {
+            Some(cluster) => cluster,
+            None => register().await,
+        };
+        let mine = format!("/avouch/v1/clusters/{}", text(&cluster, "id"));
+        let made = profile(&t, &admin, &format!("builder-{established}")).await;
+        link(&admin, &made, &cluster, "team-a", "reader").await;
+        speaks(&server, &[&now, &next]).await;
+        let refreshed = admin.post(&format!("{mine}/refresh"), json!({})).await;
+        assert_eq!(refreshed.status, 200, "{}", refreshed.text);
+        let code = async |issuer: &TestIssuer| {
+            let token = issuer.token("team-a", "reader", "reader-0", t.now().secs());
+            code(&exchange(&t, &token, &[("profile_id", text(&made, "id"))]).await)
+        };
+        assert_eq!(code(&now).await, "ok", "{established}");
+        let left = other.get(&squat).await.body;
+        if established {
+            assert_eq!(code(&next).await, "ok", "the issuer says itself whose key it is");
+            assert_eq!((&left["keys"], left["last_error"].is_string()), (&json!([]), true), "{left}");
+        } else {
+            assert_eq!(code(&next).await, "BXNIM0398E", "who was there first keeps it");
+            assert_eq!(left["keys"].as_array().unwrap().len(), 1);
+            assert!(refreshed.text.contains("another registration"), "{}", refreshed.text);
+        }
+        assert_eq!(other.delete(&squat).await.status, 204);
+        assert_eq!(admin.delete(&mine).await.status, 204);
+    }
+}
+
 #[tokio::test]
 async fn an_unknown_key_is_fetched_once_and_then_works() {
     let f = Fetched::new().await;

@@ -295,6 +295,12 @@ async fn change(
             if instance.state == state::REMOVED {
                 return Err(logic::gone());
             }
+            if instance.state == state::PENDING {
+                return Err(Error::new(
+                    Kind::Unprocessable,
+                    "The instance is to be reclaimed; restore it first.",
+                ));
+            }
             f(&mut instance, event)?;
             logic::touch(&mut instance, &by, now);
             sql::update(tx, &instance)?;

@@ -94,6 +94,8 @@ async fn a_scheduled_instance_comes_back_with_its_data_or_goes_for_good() {
     assert_eq!((admin.delete(&one).await.status, open().await.len()), (204, 1));
     let scheduled = admin.get(&one).await;
     assert_eq!(operation(&scheduled), (200, "reclamation", "pending_reclamation"));
+    assert_eq!(admin.patch(&one, json!({"name": "new"})).await.status, 422);
+    assert_eq!(admin.post(&format!("{one}/lock"), Value::Null).await.status, 422);
     let first = open().await[0].clone();
     assert_eq!(
         (text(&first, "state"), text(&first, "resource_instance_id")),

@@ -101,6 +101,25 @@ async fn what_was_permitted_is_explained_too_and_that_it_would_not_be_today() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_not_hidden_by_what_comes_under_its_transaction_id_later() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let w = World::build(&t, &admin).await;
+    let pod = exchange(&t, &w, "sa").await;
+    let pod =
+        t.bearer(pod.body["access_token"].as_str().unwrap()).with_header("transaction-id", "incident-1");
+    let secret = format!("/secrets-manager/{}/api/v2/secrets/{}", w.get("instance"), w.get("secret"));
+    assert_eq!(pod.get(&secret).await.status, 403);
+    may_read(&t, &admin, &w).await;
+    for _ in 0..30 {
+        assert_eq!(pod.get(&secret).await.status, 200);
+    }
+    let told = admin.post("/avouch/v1/explain", json!({"transaction_id": "incident-1"})).await;
+    assert_eq!((told.status, &told.body["decision"]), (200, &json!("refused")), "{}", told.text);
+    assert_eq!(told.body["now_differs"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_is_explained_to_the_owner_and_to_nobody_else() {
     let t = TestApp::new().await;
     let admin = t.admin().await;

@@ -231,10 +231,7 @@ impl Worker {
             (_, Err(e)) => {
                 // Nobody knows whether it was kept, so it is not run again; and the session may be in any state.
                 self.conn = None;
-                Attempt::Ended(Err(match e {
-                    Error::Full | Error::Unavailable(_) => e,
-                    e => Error::Unavailable(e.to_string()),
-                }))
+                Attempt::Ended(Err(Error::Unknown(e.to_string())))
             }
         }
     }

@@ -31,6 +31,8 @@ enum Failed {
     Statement(Error),
     /// The engine itself.
     Engine(Error),
+    /// The commit, or what came after it: what was written may be there.
+    Commit(Error),
 }
 
 impl Writer {
@@ -70,7 +72,11 @@ impl Writer {
                     self.serve(&mut alone);
                 }
             }
-            Err(Failed::Statement(e) | Failed::Engine(e)) => {
+            Err(Failed::Commit(e)) if !matches!(e, Error::Full) => {
+                let answer = Error::Unknown(e.to_string());
+                batch.drain(..).for_each(|work| work.done(Err(answer.clone())));
+            }
+            Err(Failed::Statement(e) | Failed::Engine(e) | Failed::Commit(e)) => {
                 let answer = match e {
                     Error::Full | Error::Corrupt(_) | Error::Unavailable(_) => e,
                     e => Error::Unavailable(e.to_string()),
@@ -96,8 +102,10 @@ impl Writer {
                 self.conn.insert(conn)
             }
         };
-        let ended = one_transaction(conn, batch)
-            .and_then(|kept| self.files.look().map(|()| kept).map_err(Failed::Engine));
+        let ended = one_transaction(conn, batch).and_then(|kept| match kept {
+            Some(raised) => self.files.look().map(|()| Some(raised)).map_err(Failed::Commit),
+            None => Ok(None),
+        });
         match &ended {
             Ok(Some(raised)) => {
                 self.shared.commits.fetch_add(1, Ordering::Relaxed);
@@ -115,11 +123,11 @@ impl Writer {
             }
             Ok(None) => {}
             Err(failed) => {
-                let (Failed::Statement(e) | Failed::Engine(e)) = failed;
+                let (Failed::Statement(e) | Failed::Engine(e) | Failed::Commit(e)) = failed;
                 let noted = if matches!(e, Error::Full) { &self.shared.full } else { &self.shared.failed };
                 noted.store(true, Ordering::Relaxed);
                 let clean = !conn.in_transaction() || conn.batch("rollback").is_ok();
-                if !clean || matches!(failed, Failed::Engine(_)) {
+                if !clean || !matches!(failed, Failed::Statement(_)) {
                     self.conn = None;
                 }
             }
@@ -157,6 +165,8 @@ fn one_transaction(
             conn.batch("release one").map_err(Failed::Engine)?;
         }
     }
-    conn.batch(if kept.is_some() { "commit" } else { "rollback" }).map_err(Failed::Engine)?;
-    Ok(kept)
+    match kept {
+        Some(raised) => conn.batch("commit").map(|()| Some(raised)).map_err(Failed::Commit),
+        None => conn.batch("rollback").map(|()| None).map_err(Failed::Engine),
+    }
 }
