@@ -201,6 +201,10 @@ fn set(table: &mut toml::Table, defaults: &toml::Table, key: &str, value: &str) 
             }
             return Ok(());
         }
+        return Err(format!(
+            "environment variable AVOUCH_{}: there is no such setting",
+            key.to_ascii_uppercase()
+        ));
     }
     Ok(())
 }
@@ -241,6 +245,8 @@ mod tests {
         assert_eq!(c.fetch.allow, ["127.0.0.0/8", "example.test"]);
         assert_eq!(c.limits.profiles, 7);
         assert!(Config::load(None, [env("AVOUCH_LIMITS_PROFILES", "x")]).is_err());
+        let mistyped = Config::load(None, [env("AVOUCH_LIMITS_PROFILE", "7")]).unwrap_err();
+        assert!(mistyped.contains("AVOUCH_LIMITS_PROFILE:"), "{mistyped}");
         let dir = std::env::temp_dir().join(format!("avouch-config-{}", std::process::id()));
         for (text, line, told) in [
             ("listen = \"127.0.0.1:1\"\nno_such_key = 1", 2, "no_such_key"),

@@ -87,10 +87,14 @@ pub async fn list(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> {
     let limit = request.query_int("limit", 1, PAGE)?.unwrap_or(50);
     let start = request.query("start")?.unwrap_or_default();
     let name = request.query("name")?;
-    let (mut views, more) = readable(&ctx, kind, start, limit).await?;
-    if let Some(name) = name {
-        views.retain(|v| v.name == name);
-    }
+    let (views, more) = match name {
+        Some(name) => {
+            let account = ctx.caller()?.account().clone();
+            let found = ctx.read(move |tx| sql::by_name(tx, &account, kind, &name)).await?;
+            (shown(&ctx, kind, found.into_iter().collect()).await?, None)
+        }
+        None => readable(&ctx, kind, start, limit).await?,
+    };
     let (path, member) = match kind {
         Kind::Cluster => ("clusters", "clusters"),
         Kind::Issuer => ("issuers", "issuers"),
@@ -105,41 +109,58 @@ pub async fn list(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> {
     Response::json(200, &body)
 }
 
-/// Registrations of the caller's account that he may read, and the id to go on from.
+/// Registrations of the caller's account that he may read, after `start`, and the id to go on from.
 pub async fn readable(
     ctx: &Ctx,
     kind: Kind,
     start: String,
     limit: i64,
 ) -> Result<(Vec<View>, Option<String>)> {
+    let account = ctx.caller()?.account().clone();
+    let mut views: Vec<View> = Vec::new();
+    let mut scanned = start;
+    // Pages hold what the caller may see, so the store is read until the page is full.
+    loop {
+        let (of, after) = (account.clone(), scanned.clone());
+        let rows = ctx.read(move |tx| sql::list(tx, &of, kind, &after, PAGE)).await?;
+        let ended = i64::try_from(rows.len()).unwrap_or(0) < PAGE;
+        if let Some(last) = rows.last() {
+            scanned.clone_from(&last.id);
+        }
+        for view in shown(ctx, kind, rows).await? {
+            if i64::try_from(views.len()).unwrap_or(0) == limit {
+                let last = views.last().map(|v| v.id.clone());
+                return Ok((views, last));
+            }
+            views.push(view);
+        }
+        if ended {
+            return Ok((views, None));
+        }
+    }
+}
+
+/// Those of the registrations that the caller may read, as they are shown.
+async fn shown(ctx: &Ctx, kind: Kind, rows: Vec<Registration>) -> Result<Vec<View>> {
     let app = ctx.app().clone();
     let k = app.state::<Kubernetes>()?;
-    let account = ctx.caller()?.account().clone();
-    let filter = ctx.filter(&account).await?;
-    let reader = app.clone();
-    let mut rows = ctx
+    let filter = ctx.filter(ctx.caller()?.account()).await?;
+    let cname = app.config.cname.clone();
+    let permitted = move |r: &Registration| filter.permits(kind.action(Verb::Read), &r.target(&cname).attrs);
+    let (reader, mine) = (app.clone(), rows.into_iter().filter(permitted).collect::<Vec<_>>());
+    let rows = ctx
         .read(move |tx| {
-            let rows = sql::list(tx, &account, kind, &start, limit + 1)?;
-            rows.into_iter()
-                .map(|r| {
-                    let keys = sql::keys(tx, &r.id)?;
-                    let group = group_name(&reader, tx, &r)?;
-                    Ok((r, keys, group))
-                })
+            mine.iter()
+                .map(|r| Ok((r.clone(), sql::keys(tx, &r.id)?, group_name(&reader, tx, r)?)))
                 .collect::<Result<Vec<_>>>()
         })
         .await?;
-    let more = i64::try_from(rows.len()).unwrap_or(0) > limit;
-    rows.truncate(usize::try_from(limit).unwrap_or(0));
-    let last = rows.last().map(|(r, _, _)| r.id.clone()).filter(|_| more);
-    let mut views = Vec::with_capacity(rows.len());
-    for (r, keys, group) in rows {
-        if filter.permits(kind.action(Verb::Read), &r.target(&app.config.cname).attrs) {
+    rows.into_iter()
+        .map(|(r, keys, group)| {
             let crn = r.crn(&app.config.cname)?.to_string();
-            views.push(view(&k, &r, &keys, group, crn, Vec::new()));
-        }
-    }
-    Ok((views, last))
+            Ok(view(&k, &r, &keys, group, crn, Vec::new()))
+        })
+        .collect()
 }
 
 /// `GET` of one.

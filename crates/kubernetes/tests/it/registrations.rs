@@ -84,6 +84,55 @@ async fn a_cluster_is_moved_only_where_it_could_have_been_registered() {
 }
 
 #[tokio::test]
+async fn lists_show_and_name_only_what_the_caller_may_see() {
+    let w = World::new().await;
+    let mut ids = vec![w.id().to_owned()];
+    for n in 0..104 {
+        let issuer = TestIssuer::new(&format!("https://issuer-{n}.test"));
+        let r = register(&w.admin, &format!("more-{n}"), &issuer, json!({})).await;
+        ids.push(text(&r.body, "id").to_owned());
+    }
+    ids.sort();
+    let list = "/avouch/v1/clusters";
+    // By name, wherever in the list.
+    for name in ["c1", "more-0", "more-103"] {
+        let found = w.admin.get(&format!("{list}?name={name}&limit=1")).await.body;
+        assert_eq!(found["clusters"].as_array().unwrap().len(), 1, "{found}");
+        assert_eq!((&found["clusters"][0]["name"], &found["next"]), (&json!(name), &Value::Null));
+    }
+    let none = w.t.nobody().await.get(&format!("{list}?limit=2")).await;
+    assert_eq!((&none.body["clusters"], &none.body["next"]), (&json!([]), &Value::Null), "{}", none.text);
+    // Whoever may see the last one finds it, and is told of no other.
+    let (viewer, iam_id) = w.t.service_id("viewer-of-one").await;
+    let equal = |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
+    let last = ids.last().unwrap();
+    let target = json!([
+        equal("accountId", w.t.account()),
+        equal("serviceName", "containers-kubernetes"),
+        equal("serviceInstance", last),
+    ]);
+    w.t.grant(&w.admin, &iam_id, "crn:v1:bluemix:public:iam::::role:Viewer", target).await;
+    let one = viewer.get(&format!("{list}?limit=1")).await;
+    assert_eq!(
+        (&one.body["clusters"][0]["id"], &one.body["next"]),
+        (&json!(last), &Value::Null),
+        "{}",
+        one.text
+    );
+    // And all are found page by page.
+    let (mut found, mut start) = (Vec::new(), String::new());
+    loop {
+        let page = w.admin.get(&format!("{list}?limit=50&start={start}")).await.body;
+        found.extend(page["clusters"].as_array().unwrap().iter().map(|c| text(c, "id").to_owned()));
+        match page["next"]["start"].as_str() {
+            Some(next) => start = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(found, ids);
+}
+
+#[tokio::test]
 async fn uploaded_keys_are_rotated_by_a_patch() {
     let w = World::new().await;
     let next = TestIssuer::new(ISSUER);
