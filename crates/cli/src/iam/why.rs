@@ -36,6 +36,9 @@ pub struct Args {
     /// CRN of the resource
     #[arg(long, value_name = "CRN", requires = "iam_id")]
     resource: Option<String>,
+    /// Account that the subject logs in to, if it is another one
+    #[arg(long, value_name = "ACCOUNT_ID", requires = "iam_id")]
+    home_account: Option<String>,
     /// Clock for expiry and time conditions (RFC 3339)
     #[arg(long, value_name = "TIME", conflicts_with_all = ["id", "transaction"])]
     at: Option<String>,
@@ -53,7 +56,12 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
             ("trust", json!({"profile_id": found["id"], "cr_token": token}))
         }
         (_, _, Some(iam_id)) => {
-            ("access", json!({"iam_id": iam_id, "action": args.action, "resource": {"crn": args.resource}}))
+            let mut asked =
+                json!({"iam_id": iam_id, "action": args.action, "resource": {"crn": args.resource}});
+            if let Some(home) = args.home_account {
+                asked["account_id"] = json!(home);
+            }
+            ("access", asked)
         }
         _ => {
             return Err(usage(
