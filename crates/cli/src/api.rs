@@ -387,7 +387,17 @@ impl Api {
                 "Cannot reach {address}: nobody speaks TLS there. If the server is without TLS, write {plain}."
             ));
         }
-        failed(format!("Cannot reach {address}: {cause}."))
+        failed(format!("Cannot reach {address}: {cause}.{}", advice(&cause)))
+    }
+}
+
+/// What to do about a certificate that is not trusted.
+fn advice(cause: &str) -> &'static str {
+    if cause.contains("UnknownIssuer") {
+        "\nNobody known to this machine vouches for the server's certificate. If it is your own, name the file (PEM) that it \
+         is checked against in the variable SSL_CERT_FILE; to try things out, --skip-ssl-validation checks nothing."
+    } else {
+        ""
     }
 }
 

@@ -147,3 +147,9 @@ fn only_this_machine_is_loopback() {
     assert!(loopback("http://127.0.0.1:2868") && loopback("http://[::1]:1") && loopback("https://localhost"));
     assert!(!loopback("http://10.0.0.1") && !loopback("http://localhost.example.com") && !loopback(""));
 }
+
+#[test]
+fn a_certificate_that_nobody_knows_comes_with_what_to_do() {
+    assert!(advice("invalid peer certificate: UnknownIssuer").contains("SSL_CERT_FILE"));
+    assert_eq!(advice("Connection refused (os error 111)"), "");
+}

@@ -205,6 +205,23 @@ fn help_is_no_error_on_every_level() {
     assert_eq!(refused("avouch iam").code, 2);
 }
 
+#[test]
+fn every_option_has_a_help_text() {
+    fn walk(command: &clap::Command, path: &str, silent: &mut Vec<String>) {
+        for sub in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+            let path = format!("{path} {}", sub.get_name());
+            let options = sub.get_arguments().filter(|a| !a.is_positional() && !a.is_hide_set());
+            silent.extend(
+                options.filter(|a| a.get_help().is_none()).map(|a| format!("{path} --{}", a.get_id())),
+            );
+            walk(sub, &path, silent);
+        }
+    }
+    let mut silent = Vec::new();
+    walk(&command(), "avouch", &mut silent);
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
 /// Every command and its options, so that a change of the grammar is seen.
 #[test]
 fn grammar() {

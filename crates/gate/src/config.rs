@@ -13,8 +13,9 @@ pub struct Config {
     /// Address and port to listen on; port 0 takes a free one. Another address than loopback needs TLS or
     /// `insecure_http`. The option `--listen` goes before it.
     pub listen: String,
-    /// Origin under which clients reach the server, such as `https://avouch.example.com`: base of links and of the token
-    /// issuer, so it must be the same on all replicas. Empty: `http` or `https` and `listen`.
+    /// Origin under which clients reach the server, such as `https://avouch.example.com`: base of links, of the address in
+    /// `bootstrap.env` and of the token issuer, so it must be the same on all replicas, and a change ends the tokens that
+    /// are out. Empty: `http` or `https` and `listen`.
     pub public_url: String,
     /// Serve plain HTTP on an address that is not loopback, for example behind a proxy that speaks TLS.
     pub insecure_http: bool,

@@ -137,6 +137,10 @@ fn an_action_that_there_is_not_is_told_with_those_like_it() {
     assert!(told.contains("no such action is known."), "{told}");
     let told = ask("secrets-manager.secret.read");
     assert!(told.contains("Decision:  permitted") && !told.contains("no such action"), "{told}");
+    // Whether somebody of another account lives is not known here.
+    assert!(told.contains("+ identity"), "{told}");
+    let elsewhere = ask("secrets-manager.secret.read --home-account 22222222222222222222222222222222");
+    assert!(!elsewhere.contains("identity '"), "{elsewhere}");
 }
 
 #[test]

@@ -31,9 +31,11 @@ pub enum Command {
     UserAdd {
         /// E-mail address
         email: String,
-        #[arg(long, value_name = "NAME", default_value = "")]
+        /// Given name
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
         first_name: String,
-        #[arg(long, value_name = "NAME", default_value = "")]
+        /// Family name
+        #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
         last_name: String,
     },
 }

@@ -28,6 +28,7 @@ pub enum Command {
     /// Create an access group
     AccessGroupCreate {
         name: String,
+        /// Text about it
         #[arg(short, long)]
         description: Option<String>,
     },
@@ -54,8 +55,10 @@ pub struct List {
 pub struct Update {
     #[arg(value_name = "NAME|ID")]
     group: String,
+    /// New name
     #[arg(short, long)]
     name: Option<String>,
+    /// Text about it
     #[arg(short, long)]
     description: Option<String>,
 }

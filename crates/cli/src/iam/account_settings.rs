@@ -35,14 +35,19 @@ pub struct Update {
     /// NONE, TOTP, TOTP4ALL, LEVEL1, LEVEL2 or LEVEL3
     #[arg(long, value_name = "VALUE")]
     mfa: Option<String>,
+    /// Longest life of a session
     #[arg(long, value_name = "SECONDS|NOT_SET")]
     session_expiration_in_seconds: Option<String>,
+    /// How long a session may be idle
     #[arg(long, value_name = "SECONDS|NOT_SET")]
     session_invalidation_in_seconds: Option<String>,
+    /// How many sessions an identity may have at a time
     #[arg(long, value_name = "N|NOT_SET")]
     max_sessions_per_identity: Option<String>,
+    /// Life of access tokens
     #[arg(long, value_name = "SECONDS|NOT_SET")]
     access_token_expiration_in_seconds: Option<String>,
+    /// Life of refresh tokens
     #[arg(long, value_name = "SECONDS|NOT_SET")]
     refresh_token_expiration_in_seconds: Option<String>,
 }

@@ -126,6 +126,7 @@ impl Leaked {
 
 #[derive(Debug, Args)]
 pub struct New {
+    /// Text about it
     #[arg(short, long)]
     description: Option<String>,
     /// Write the key to this file (JSON, readable by the owner only) instead of showing it
@@ -147,10 +148,13 @@ pub struct New {
 
 #[derive(Debug, Args)]
 pub struct Change {
+    /// New name
     #[arg(short, long)]
     name: Option<String>,
+    /// Text about it
     #[arg(short, long)]
     description: Option<String>,
+    /// What happens when the key is found in public
     #[arg(long, value_enum, ignore_case = true)]
     action_if_leaked: Option<Leaked>,
     /// When the key ends (yyyy-MM-ddTHH:mm+0000)

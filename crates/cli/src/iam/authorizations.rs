@@ -41,18 +41,25 @@ pub struct Create {
     /// The whole policy as JSON: file, @file or inline
     #[arg(long, value_name = "FILE|JSON")]
     file: Option<String>,
+    /// Instance that is let in, by name
     #[arg(long, value_name = "NAME", conflicts_with = "source_service_instance_id")]
     source_service_instance_name: Option<String>,
+    /// Instance that is let in, by GUID
     #[arg(long, value_name = "GUID")]
     source_service_instance_id: Option<String>,
+    /// Account of what is let in, if it is another one
     #[arg(long, value_name = "ACCOUNT_ID")]
     source_service_account: Option<String>,
+    /// Resource group of what is let in
     #[arg(long, value_name = "ID")]
     source_resource_group_id: Option<String>,
+    /// Kind of what is let in
     #[arg(long, value_name = "TYPE")]
     source_resource_type: Option<String>,
+    /// Id of what is let in
     #[arg(long, value_name = "ID")]
     source_resource: Option<String>,
+    /// Instance that is opened, by name
     #[arg(
         long,
         value_name = "NAME",
@@ -60,12 +67,16 @@ pub struct Create {
         conflicts_with = "target_service_instance_id"
     )]
     target_service_instance_name: Option<String>,
+    /// Instance that is opened, by GUID
     #[arg(long, value_name = "GUID")]
     target_service_instance_id: Option<String>,
+    /// Resource group of what is opened
     #[arg(long, value_name = "ID")]
     target_resource_group_id: Option<String>,
+    /// Kind of what is opened
     #[arg(long, value_name = "TYPE")]
     target_resource_type: Option<String>,
+    /// Id of what is opened
     #[arg(long, value_name = "ID")]
     target_resource: Option<String>,
     // COMPAT: not options of the published command line, but written in a published walk-through.

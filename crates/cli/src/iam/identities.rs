@@ -52,6 +52,7 @@ pub struct One {
     profile: String,
     #[arg(value_name = "IDENTITY")]
     identity: String,
+    /// What kind of identity it is
     #[arg(long, value_enum, ignore_case = true)]
     id_type: Option<IdType>,
 }
@@ -63,11 +64,13 @@ pub struct Create {
     /// IAM id of a user, id of a service ID, or CRN of a service instance
     #[arg(long)]
     id: String,
+    /// What kind of identity it is
     #[arg(long, value_enum, ignore_case = true)]
     id_type: IdType,
     /// Accounts that the user may come from
     #[arg(long, value_delimiter = ',', value_name = "ID")]
     accounts: Vec<String>,
+    /// Text about it
     #[arg(long)]
     description: Option<String>,
 }

@@ -75,6 +75,7 @@ impl Keys {
 pub enum Command {
     /// Register an issuer
     Register {
+        /// Name
         #[arg(long)]
         name: String,
         /// Issuer as it stands in tokens

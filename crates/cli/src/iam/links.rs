@@ -82,6 +82,7 @@ pub struct Create {
     /// Name of the link
     #[arg(long)]
     name: Option<String>,
+    /// Kind of compute resource
     #[arg(long, value_enum, ignore_case = true)]
     cr_type: CrType,
     #[command(flatten)]

@@ -31,6 +31,7 @@ pub enum Command {
     AccessPolicies(Access),
     /// List all policies of the account
     AccountPolicies {
+        /// Only policies of this kind
         #[arg(short = 't', long = "type", value_enum, ignore_case = true)]
         kind: Option<PolicyType>,
     },

@@ -63,6 +63,7 @@ pub enum Command {
 pub struct List {
     #[arg(value_name = "SUBJECT")]
     subject: String,
+    /// Form of the policies
     #[arg(long, value_enum, ignore_case = true, default_value = "v2")]
     api_version: Version,
 }

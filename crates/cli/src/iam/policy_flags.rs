@@ -37,10 +37,13 @@ pub struct Flags {
     /// Instance: GUID, CRN or name
     #[arg(long, value_name = "GUID|CRN|NAME")]
     pub service_instance: Option<String>,
+    /// Only what is in this region
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
+    /// Only this kind of resource, such as secret-group
     #[arg(long, value_name = "TYPE")]
     pub resource_type: Option<String>,
+    /// Only the resource with this id
     #[arg(long, value_name = "ID")]
     pub resource: Option<String>,
     /// Resource group by name; '*' for all

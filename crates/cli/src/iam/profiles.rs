@@ -31,6 +31,7 @@ pub enum Command {
     /// Create a trusted profile
     TrustedProfileCreate {
         name: String,
+        /// Text about it
         #[arg(short, long)]
         description: Option<String>,
         /// Contact address
@@ -76,10 +77,13 @@ pub struct List {
 pub struct Update {
     #[arg(value_name = "NAME|ID")]
     profile: String,
+    /// New name
     #[arg(short, long)]
     name: Option<String>,
+    /// Text about it
     #[arg(short, long)]
     description: Option<String>,
+    /// E-mail address to write to about the profile
     #[arg(short, long)]
     email: Option<String>,
 }

@@ -24,13 +24,16 @@ pub enum Command {
     /// Create a custom role
     RoleCreate {
         name: String,
+        /// Name that people see
         #[arg(long, value_name = "TEXT")]
         display_name: String,
+        /// Service whose actions the role permits
         #[arg(long, value_name = "SERVICE")]
         service_name: String,
         /// Actions that the role permits
         #[arg(short, long, value_delimiter = ',', required = true)]
         actions: Vec<String>,
+        /// Text about it
         #[arg(short, long)]
         description: Option<String>,
     },
@@ -38,10 +41,13 @@ pub enum Command {
     RoleUpdate {
         #[command(flatten)]
         role: One,
+        /// Name that people see
         #[arg(long, value_name = "TEXT")]
         display_name: Option<String>,
+        /// Actions that the role permits, in place of the ones it has
         #[arg(short, long, value_delimiter = ',')]
         actions: Vec<String>,
+        /// Text about it
         #[arg(short, long)]
         description: Option<String>,
     },

@@ -80,6 +80,7 @@ pub struct Fields {
     /// Name of the rule
     #[arg(long)]
     name: Option<String>,
+    /// Who the rule is for
     #[arg(long = "type", value_enum, ignore_case = true)]
     kind: Option<RuleType>,
     /// A condition; all must hold. The value may be a JSON array for IN

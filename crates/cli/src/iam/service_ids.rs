@@ -27,6 +27,7 @@ pub enum Command {
     /// Create a service ID
     ServiceIdCreate {
         name: String,
+        /// Text about it
         #[arg(short, long)]
         description: Option<String>,
         /// Lock it at once
@@ -66,8 +67,10 @@ pub struct List {
 pub struct Update {
     #[arg(value_name = "NAME|ID")]
     service_id: String,
+    /// New name
     #[arg(short, long)]
     name: Option<String>,
+    /// Text about it
     #[arg(short, long)]
     description: Option<String>,
 }

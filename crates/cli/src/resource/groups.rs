@@ -33,6 +33,7 @@ pub enum Command {
     GroupUpdate {
         #[arg(value_name = "NAME|ID")]
         group: String,
+        /// New name
         #[arg(short, long)]
         name: String,
     },

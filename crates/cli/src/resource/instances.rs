@@ -48,8 +48,10 @@ pub struct List {
     /// Only instances of this service
     #[arg(long, value_name = "SERVICE")]
     service_name: Option<String>,
+    /// Only in this region
     #[arg(long, value_name = "REGION")]
     location: Option<String>,
+    /// Only this type of instance
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
     /// Only instances of this resource group
@@ -73,8 +75,10 @@ pub struct List {
 pub struct Show {
     #[arg(value_name = "NAME|ID")]
     instance: String,
+    /// Only in this region
     #[arg(long, value_name = "REGION")]
     location: Option<String>,
+    /// Only of this resource group: name or id
     #[arg(short = 'g', value_name = "GROUP")]
     group: Option<String>,
     /// Print CRN and GUID only
@@ -121,6 +125,7 @@ pub struct Create {
     /// Resource group: name or id
     #[arg(short = 'g', long = "resource-group", value_name = "GROUP")]
     group: Option<String>,
+    /// Kept for scripts; there is one address
     #[arg(long, value_enum)]
     service_endpoints: Option<Endpoints>,
     /// May be deleted by clean-up
@@ -138,12 +143,16 @@ pub struct Create {
 pub struct Update {
     #[arg(value_name = "NAME|ID")]
     instance: String,
+    /// New name
     #[arg(short, long)]
     name: Option<String>,
+    /// Plan, by id
     #[arg(long, value_name = "PLAN_ID")]
     service_plan_id: Option<String>,
+    /// Parameters of the service
     #[arg(short, long, value_name = "JSON|@FILE")]
     parameters: Option<String>,
+    /// Kept for scripts; there is one address
     #[arg(long, value_enum)]
     service_endpoints: Option<Endpoints>,
 }

@@ -15,6 +15,7 @@ use crate::session::Session;
 pub enum Command {
     /// List deleted instances that can be restored
     Reclamations {
+        /// Only of this instance
         #[arg(long, value_name = "GUID|CRN")]
         resource_instance_id: Option<String>,
     },
@@ -27,6 +28,7 @@ pub enum Command {
     ReclamationRestore {
         #[arg(value_name = "ID")]
         id: String,
+        /// Kept for scripts
         #[arg(long)]
         comment: Option<String>,
     },
@@ -34,6 +36,7 @@ pub enum Command {
     ReclamationDelete {
         #[arg(value_name = "ID")]
         id: String,
+        /// Kept for scripts
         #[arg(long)]
         comment: Option<String>,
     },

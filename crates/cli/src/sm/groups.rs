@@ -15,8 +15,10 @@ use crate::session::Session;
 pub enum Command {
     /// Create a secret group
     SecretGroupCreate {
+        /// Name
         #[arg(long, alias = "secret-group-name")]
         name: String,
+        /// Text about it
         #[arg(long, alias = "secret-group-description")]
         description: Option<String>,
     },
@@ -28,8 +30,10 @@ pub enum Command {
     SecretGroupUpdate {
         #[command(flatten)]
         one: One,
+        /// Name
         #[arg(long, alias = "secret-group-name")]
         name: Option<String>,
+        /// Text about it
         #[arg(long, alias = "secret-group-description")]
         description: Option<String>,
     },

@@ -13,26 +13,34 @@ pub struct New {
     #[arg(long, value_name = "JSON|@FILE", conflicts_with_all = ["secret_name", "secret_type", "arbitrary_payload", "kv_data",
         "username_password_username"])]
     secret_prototype: Option<String>,
+    /// Name
     #[arg(long)]
     secret_name: Option<String>,
+    /// Type: arbitrary, username_password or kv
     #[arg(long)]
     secret_type: Option<String>,
     /// Id of a group, or default
     #[arg(long)]
     secret_group_id: Option<String>,
+    /// Text about it
     #[arg(long)]
     secret_description: Option<String>,
+    /// Labels, separated by commas
     #[arg(long, value_delimiter = ',')]
     secret_labels: Vec<String>,
     /// When the secret ends (RFC 3339)
     #[arg(long, value_name = "TIME")]
     secret_expiration_date: Option<String>,
+    /// An object of one's own, kept with the secret
     #[arg(long, value_name = "JSON|@FILE")]
     secret_custom_metadata: Option<String>,
+    /// An object of one's own, kept with the version
     #[arg(long, value_name = "JSON|@FILE")]
     secret_version_custom_metadata: Option<String>,
+    /// How long what is generated lives (types that are not built)
     #[arg(long, value_name = "DURATION")]
     secret_ttl: Option<String>,
+    /// When the server makes a new version by itself
     #[arg(long, value_name = "JSON|@FILE")]
     secret_rotation: Option<String>,
     /// User name (username_password)
@@ -41,46 +49,67 @@ pub struct New {
     /// How passwords are made (username_password)
     #[arg(long, value_name = "JSON|@FILE")]
     username_password_policy: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_delimiter = ',', value_name = "ID")]
     iam_credentials_access_groups: Vec<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "ID")]
     iam_credentials_service_id: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "ID")]
     iam_credentials_account_id: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long)]
     iam_credentials_reuse_apikey: bool,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "JSON|@FILE")]
     imported_cert_managed_csr: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "NAME")]
     private_cert_template_name: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "NAME")]
     certificate_common_name: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     certificate_alt_names: Vec<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "LIST")]
     private_cert_ip_sans: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "LIST")]
     private_cert_uri_sans: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_delimiter = ',', value_name = "SAN")]
     private_cert_other_sans: Vec<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long)]
     private_cert_exclude_cn_from_sans: bool,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "FORMAT")]
     private_cert_format: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "FORMAT")]
     private_cert_private_key_format: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "NAME")]
     public_cert_ca: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "NAME")]
     public_cert_dns: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "ALGORITHM")]
     public_cert_key_algorithm: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long)]
     public_cert_bundle_certs: Option<bool>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "JSON|@FILE")]
     secret_source_service: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "NAME")]
     custom_credentials_configuration: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "JSON|@FILE")]
     custom_credentials_parameters: Option<String>,
     #[command(flatten)]
@@ -99,12 +128,16 @@ pub struct Payload {
     /// Object (kv)
     #[arg(long, value_name = "JSON|@FILE")]
     kv_data: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "PEM|@FILE", allow_hyphen_values = true)]
     imported_cert_certificate: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "PEM|@FILE", allow_hyphen_values = true)]
     imported_cert_intermediate: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "PEM|@FILE", allow_hyphen_values = true)]
     imported_cert_private_key: Option<String>,
+    /// Kept for scripts; the type is not built
     #[arg(long, value_name = "PEM|@FILE", allow_hyphen_values = true)]
     private_cert_csr: Option<String>,
 }
@@ -219,8 +252,10 @@ pub struct NewVersion {
     /// The whole version as JSON
     #[arg(long, value_name = "JSON|@FILE", conflicts_with_all = ["arbitrary_payload", "kv_data", "username_password_password"])]
     secret_version_prototype: Option<String>,
+    /// An object of one's own, kept with the secret
     #[arg(long, alias = "custom-metadata", value_name = "JSON|@FILE")]
     secret_custom_metadata: Option<String>,
+    /// An object of one's own, kept with the version
     #[arg(long, alias = "version-custom-metadata", value_name = "JSON|@FILE")]
     secret_version_custom_metadata: Option<String>,
     /// Version to bring back (iam_credentials)
@@ -265,21 +300,28 @@ pub struct Change {
     /// The whole patch as JSON
     #[arg(long, value_name = "JSON|@FILE", conflicts_with_all = ["name", "description", "labels"])]
     secret_metadata_patch: Option<String>,
+    /// Name
     #[arg(long, alias = "secret-name")]
     name: Option<String>,
+    /// Text about it
     #[arg(long, alias = "secret-description")]
     description: Option<String>,
+    /// Labels, separated by commas
     #[arg(long, alias = "secret-labels", value_delimiter = ',', num_args = 0..)]
     labels: Option<Vec<String>>,
+    /// An object of one's own, kept with the secret
     #[arg(long, alias = "secret-custom-metadata", value_name = "JSON|@FILE")]
     custom_metadata: Option<String>,
     /// RFC 3339; an empty text clears it
     #[arg(long, alias = "secret-expiration-date", value_name = "TIME")]
     expiration_date: Option<String>,
+    /// How long what is generated lives (types that are not built)
     #[arg(long, alias = "secret-ttl", value_name = "DURATION")]
     ttl: Option<String>,
+    /// When the server makes a new version by itself
     #[arg(long, alias = "secret-rotation", value_name = "JSON|@FILE")]
     rotation: Option<String>,
+    /// How passwords are made (username_password)
     #[arg(long, alias = "username-password-policy", value_name = "JSON|@FILE")]
     password_generation_policy: Option<String>,
 }

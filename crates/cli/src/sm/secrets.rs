@@ -23,10 +23,13 @@ pub enum Command {
     Secret(One),
     /// Show a secret with its payload, by names
     SecretByName {
+        /// Type: arbitrary, username_password or kv
         #[arg(long)]
         secret_type: String,
+        /// Name
         #[arg(long, alias = "secret-name")]
         name: String,
+        /// Name of its group
         #[arg(long)]
         secret_group_name: String,
     },
@@ -51,8 +54,10 @@ pub enum Command {
     SecretActionCreate {
         #[command(flatten)]
         one: One,
+        /// What to do
         #[arg(long, value_name = "TYPE")]
         secret_action_type: Option<String>,
+        /// What to do, as JSON
         #[arg(long, value_name = "JSON|@FILE", conflicts_with = "secret_action_type")]
         secret_action_prototype: Option<String>,
     },
@@ -89,8 +94,10 @@ pub struct List {
     /// Ids of groups
     #[arg(long, value_name = "IDS")]
     groups: Option<String>,
+    /// Only these types, separated by commas
     #[arg(long, value_name = "TYPES")]
     secret_types: Option<String>,
+    /// Only with all these labels, separated by commas
     #[arg(long, value_name = "LABELS")]
     match_all_labels: Option<String>,
 }

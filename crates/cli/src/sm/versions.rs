@@ -31,6 +31,7 @@ pub enum Command {
     SecretVersionMetadataUpdate {
         #[command(flatten)]
         one: One,
+        /// An object of one's own, kept with the version
         #[arg(long, alias = "secret-version-custom-metadata", value_name = "JSON|@FILE")]
         version_custom_metadata: String,
     },
@@ -40,8 +41,10 @@ pub enum Command {
     SecretVersionActionCreate {
         #[command(flatten)]
         one: One,
+        /// What to do
         #[arg(long, value_name = "TYPE")]
         secret_version_action_type: Option<String>,
+        /// What to do, as JSON
         #[arg(long, value_name = "JSON|@FILE", conflicts_with = "secret_version_action_type")]
         secret_version_action_prototype: Option<String>,
     },
