@@ -38,8 +38,27 @@ pub struct Config {
     pub tls_key: String,
     /// Outgoing fetches.
     pub fetch: Fetch,
+    /// Virtual private clouds.
+    pub vpc: Vpc,
     /// Quotas and rates.
     pub limits: Limits,
+}
+
+/// Where virtual private clouds live.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vpc {
+    /// Four characters that the ids of the region's objects begin with, such as `r006`. Empty: those of `region` where
+    /// they are published, else a number made of its name.
+    pub region_id: String,
+    /// Network (CIDR) that floating addresses are drawn from.
+    pub floating_addresses: String,
+}
+
+impl Default for Vpc {
+    fn default() -> Self {
+        Self { region_id: String::new(), floating_addresses: "198.18.0.0/16".into() }
+    }
 }
 
 /// What the server may fetch on behalf of a registration.
@@ -89,6 +108,36 @@ pub struct Limits {
     pub custom_roles: u32,
     /// Secret groups per instance.
     pub secret_groups: u32,
+    /// VPCs per account.
+    pub vpcs: u32,
+    /// Subnets per VPC.
+    pub subnets_per_vpc: u32,
+    /// Address prefixes per VPC.
+    pub address_prefixes_per_vpc: u32,
+    /// Security groups per VPC.
+    pub security_groups_per_vpc: u32,
+    /// Rules per security group.
+    pub rules_per_security_group: u32,
+    /// Network ACLs per VPC.
+    pub network_acls_per_vpc: u32,
+    /// Rules per network ACL.
+    pub rules_per_network_acl: u32,
+    /// Routing tables per VPC.
+    pub routing_tables_per_vpc: u32,
+    /// Routes per routing table.
+    pub routes_per_routing_table: u32,
+    /// Keys for instances per account.
+    pub vpc_keys: u32,
+    /// Private images per account.
+    pub private_images: u32,
+    /// Placement groups per account.
+    pub placement_groups: u32,
+    /// Virtual network interfaces per account.
+    pub network_interfaces: u32,
+    /// Floating addresses per account and zone.
+    pub floating_ips_per_zone: u32,
+    /// Volumes per account.
+    pub volumes: u32,
 }
 
 impl Default for Limits {
@@ -108,6 +157,21 @@ impl Default for Limits {
             groups_per_member: 50,
             custom_roles: 40,
             secret_groups: 200,
+            vpcs: 10,
+            subnets_per_vpc: 100,
+            address_prefixes_per_vpc: 25,
+            security_groups_per_vpc: 100,
+            rules_per_security_group: 250,
+            network_acls_per_vpc: 100,
+            rules_per_network_acl: 200,
+            routing_tables_per_vpc: 50,
+            routes_per_routing_table: 200,
+            vpc_keys: 200,
+            private_images: 100,
+            placement_groups: 100,
+            network_interfaces: 1000,
+            floating_ips_per_zone: 40,
+            volumes: 300,
         }
     }
 }
@@ -127,6 +191,7 @@ impl Default for Config {
             tls_cert: String::new(),
             tls_key: String::new(),
             fetch: Fetch::default(),
+            vpc: Vpc::default(),
             limits: Limits::default(),
         }
     }

@@ -74,6 +74,7 @@ pub fn services() -> Vec<Service> {
         avouch_platform::resource_manager_service(),
         avouch_platform::accounts_service(),
         avouch_platform::audit_service(),
+        avouch_vpc::service(),
     ]
 }
 
