@@ -4,7 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use avouch_gate::links::ResourceGroupInfo;
-use avouch_gate::{App, Ctx, Endpoint, Error, Kind as ErrorKind, Permit, Request, Response, Result, Target, audit};
+use avouch_gate::{
+    App, Ctx, Endpoint, Error, Kind as ErrorKind, Permit, Request, Response, Result, Target, audit,
+};
 use avouch_policy::access::ResourceAttrs;
 use avouch_store::Tx;
 use avouch_wire::ids::AccountId;
@@ -297,7 +299,10 @@ fn admit(ctx: Ctx, request: Request) -> Result<Call> {
     }
     let generation = request.query_required("generation").map_err(in_parameter)?;
     if generation != "2" {
-        return Err(in_parameter(Error::invalid("generation", "The query parameter 'generation' must be 2.")));
+        return Err(in_parameter(Error::invalid(
+            "generation",
+            "The query parameter 'generation' must be 2.",
+        )));
     }
     let view = View {
         app: ctx.app().clone(),

@@ -107,7 +107,10 @@ mod tests {
             let r = render(&Error::new(kind, "m"), &context());
             let body: Value = serde_json::from_slice(&r.body).unwrap();
             assert_eq!((r.status, body["errors"][0]["code"].as_str()), (status, Some(code)), "{kind:?}");
-            assert_eq!((body["errors"][0]["message"].as_str(), body["trace"].as_str()), (Some("m"), Some("t")));
+            assert_eq!(
+                (body["errors"][0]["message"].as_str(), body["trace"].as_str()),
+                (Some("m"), Some("t"))
+            );
             assert_eq!(r.headers["x-request-id"], "t");
         }
     }

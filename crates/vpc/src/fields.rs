@@ -88,7 +88,9 @@ impl Fields {
         // Whatever the content type: published command lines send JSON as a form.
         match request.json_value().map_err(|e| e.code("invalid_request"))? {
             Value::Object(map) => Ok(Self { at: String::new(), map, patch }),
-            _ => Err(Error::invalid("body", "The request body must be a JSON object.").code("invalid_request")),
+            _ => {
+                Err(Error::invalid("body", "The request body must be a JSON object.").code("invalid_request"))
+            }
         }
     }
 
@@ -114,7 +116,7 @@ impl Fields {
 
     /// Takes a member; `null` is refused in a patch, where it means more than absence.
     fn take(&mut self, name: &str) -> Result<Option<Value>> {
-        match self.map.remove(name) {
+        match self.map.shift_remove(name) {
             Some(Value::Null) if self.patch => Err(self.wrong(name, "given with a value")),
             Some(Value::Null) | None => Ok(None),
             Some(value) => Ok(Some(value)),
@@ -241,7 +243,7 @@ impl Fields {
         read: impl FnOnce(&mut Self, &str) -> Result<Option<T>>,
     ) -> Result<Change<T>> {
         if self.map.get(name).is_some_and(Value::is_null) {
-            self.map.remove(name);
+            self.map.shift_remove(name);
             return Ok(Change::Remove);
         }
         Ok(read(self, name)?.map_or(Change::Keep, Change::Set))
@@ -277,7 +279,10 @@ impl Fields {
         for by in ways {
             let Some(text) = self.text(by)? else { continue };
             if found.is_some() {
-                return Err(Error::invalid(outer.clone(), format!("The property '{outer}' says which one in two ways.")));
+                return Err(Error::invalid(
+                    outer.clone(),
+                    format!("The property '{outer}' says which one in two ways."),
+                ));
             }
             found = Some(Identity { field: self.name(by), by, text });
         }
@@ -312,4 +317,3 @@ impl Fields {
         value.ok_or_else(|| Error::missing(self.name(name)))
     }
 }
-

@@ -3,21 +3,49 @@
 //! Every object belongs to one account, and what another object uses cannot be deleted. Nothing here reaches out to a
 //! network: the records say what is wanted, and who runs instances reads them.
 
+pub mod address_prefixes;
 pub mod call;
 pub mod catalogue;
 pub mod errors;
 pub mod fields;
+pub mod floating_ips;
+pub mod images;
+pub mod interfaces;
 pub mod keys;
 pub mod names;
+pub mod network_acls;
 pub mod objects;
 pub mod paging;
 pub mod place;
+pub mod placement_groups;
+pub mod reserved_ips;
+pub mod routing_tables;
+pub mod security_groups;
+pub mod subnets;
+pub mod traffic;
+pub mod volumes;
+pub mod vpcs;
 
 use avouch_gate::Service;
 
 /// The service.
 pub fn service() -> Service {
-    let endpoints = [catalogue::endpoints(), keys::endpoints()];
+    let endpoints = [
+        catalogue::endpoints(),
+        images::endpoints(),
+        keys::endpoints(),
+        placement_groups::endpoints(),
+        vpcs::endpoints(),
+        address_prefixes::endpoints(),
+        routing_tables::endpoints(),
+        subnets::endpoints(),
+        reserved_ips::endpoints(),
+        security_groups::endpoints(),
+        network_acls::endpoints(),
+        interfaces::endpoints(),
+        floating_ips::endpoints(),
+        volumes::endpoints(),
+    ];
     Service {
         name: "is",
         display: "VPC Infrastructure Services",

@@ -10,25 +10,27 @@ const LONGEST: usize = 63;
 
 /// Short words that offend nobody.
 const WORDS: [&str; 128] = [
-    "acorn", "alder", "almond", "amber", "anchor", "anvil", "apple", "apron", "arrow", "ash", "aspen", "atlas",
-    "autumn", "badge", "badger", "bamboo", "banjo", "barley", "basil", "basket", "beacon", "beaver", "birch",
-    "bishop", "bonnet", "boulder", "bramble", "breeze", "bridge", "bronze", "buckle", "butter", "cabin", "candle",
-    "canoe", "canyon", "carbon", "cedar", "cherry", "chisel", "cinder", "clover", "cobalt", "comet", "copper",
-    "coral", "cotton", "crane", "cricket", "crimson", "crocus", "crystal", "cypress", "daisy", "dapper", "delta",
-    "dove", "dusk", "eagle", "early", "easel", "echo", "elder", "elm", "ember", "falcon", "feather", "fennel",
-    "fern", "fiddle", "finch", "flint", "forest", "fossil", "fox", "garnet", "ginger", "glade", "granite", "grape",
-    "harbor", "hazel", "heron", "hickory", "honey", "indigo", "iris", "ivory", "jasper", "juniper", "kestrel",
-    "kettle", "lantern", "larch", "laurel", "lemon", "lichen", "lilac", "linen", "lotus", "maple", "marble",
-    "meadow", "mellow", "mint", "mosaic", "nectar", "oak", "olive", "onyx", "opal", "orchid", "otter", "pebble",
-    "pepper", "pine", "plum", "poplar", "quartz", "raven", "reed", "robin", "saffron", "sage", "sparrow", "spruce",
-    "thistle", "willow",
+    "acorn", "alder", "almond", "amber", "anchor", "anvil", "apple", "apron", "arrow", "ash", "aspen",
+    "atlas", "autumn", "badge", "badger", "bamboo", "banjo", "barley", "basil", "basket", "beacon", "beaver",
+    "birch", "bishop", "bonnet", "boulder", "bramble", "breeze", "bridge", "bronze", "buckle", "butter",
+    "cabin", "candle", "canoe", "canyon", "carbon", "cedar", "cherry", "chisel", "cinder", "clover",
+    "cobalt", "comet", "copper", "coral", "cotton", "crane", "cricket", "crimson", "crocus", "crystal",
+    "cypress", "daisy", "dapper", "delta", "dove", "dusk", "eagle", "early", "easel", "echo", "elder", "elm",
+    "ember", "falcon", "feather", "fennel", "fern", "fiddle", "finch", "flint", "forest", "fossil", "fox",
+    "garnet", "ginger", "glade", "granite", "grape", "harbor", "hazel", "heron", "hickory", "honey",
+    "indigo", "iris", "ivory", "jasper", "juniper", "kestrel", "kettle", "lantern", "larch", "laurel",
+    "lemon", "lichen", "lilac", "linen", "lotus", "maple", "marble", "meadow", "mellow", "mint", "mosaic",
+    "nectar", "oak", "olive", "onyx", "opal", "orchid", "otter", "pebble", "pepper", "pine", "plum",
+    "poplar", "quartz", "raven", "reed", "robin", "saffron", "sage", "sparrow", "spruce", "thistle",
+    "willow",
 ];
 
 /// Four words joined by hyphens. Draw it outside of closures that may run twice.
 pub fn draw(random: &dyn Random) -> String {
     let mut bytes = [0_u8; 4];
     random.fill(&mut bytes);
-    let words: Vec<&str> = bytes.iter().filter_map(|b| WORDS.get(usize::from(*b) % WORDS.len()).copied()).collect();
+    let words: Vec<&str> =
+        bytes.iter().filter_map(|b| WORDS.get(usize::from(*b) % WORDS.len()).copied()).collect();
     words.join("-")
 }
 
@@ -56,6 +58,13 @@ pub fn read(fields: &mut Fields) -> Result<Option<String>> {
          not end with a hyphen."
     );
     Err(Error::invalid(field, text))
+}
+
+/// Sets the new name, if a patch has one.
+pub fn set(name: &mut String, new: Option<&String>) {
+    if let Some(new) = new {
+        name.clone_from(new);
+    }
 }
 
 #[cfg(test)]

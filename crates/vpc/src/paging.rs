@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::call::{Call, View};
 use crate::errors::in_parameter;
 use crate::objects::{Body, Object, sql};
+use crate::vpcs::Vpc;
 
 /// How many items a page has when nobody says.
 const DEFAULT: i64 = 50;
@@ -29,11 +30,13 @@ pub struct Window {
 pub fn window(call: &Call) -> Result<Window> {
     let limit = call.request.query_int("limit", 1, MOST).map_err(in_parameter)?.unwrap_or(DEFAULT);
     let start = call.request.query("start").map_err(in_parameter)?;
-    let wrong = || in_parameter(Error::invalid("start", "The query parameter 'start' is not one that a list gave."));
+    let wrong =
+        || in_parameter(Error::invalid("start", "The query parameter 'start' is not one that a list gave."));
     let after = match start {
         None => None,
         Some(start) => {
-            let text = base64url::decode(&start).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(wrong)?;
+            let text =
+                base64url::decode(&start).ok().and_then(|b| String::from_utf8(b).ok()).ok_or_else(wrong)?;
             let (time, id) = text.split_once('.').ok_or_else(wrong)?;
             Some((time.parse().map_err(|_| wrong())?, id.to_owned()))
         }
@@ -60,7 +63,13 @@ pub fn cut<T>(items: Vec<T>, window: &Window, key: impl Fn(&T) -> (i64, String))
 }
 
 /// The body of one page.
-pub fn page(call: &Call, plural: &str, (items, total): (Vec<Value>, usize), window: &Window, next: Option<String>) -> Value {
+pub fn page(
+    call: &Call,
+    plural: &str,
+    (items, total): (Vec<Value>, usize),
+    window: &Window,
+    next: Option<String>,
+) -> Value {
     let href = |start: Option<&str>| {
         let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in call.request.query_pairs().filter(|(n, _)| n != "limit" && n != "start") {
@@ -81,6 +90,20 @@ pub fn page(call: &Call, plural: &str, (items, total): (Vec<Value>, usize), wind
     body.insert("total_count".into(), json!(total));
     body.insert(plural.into(), Value::Array(items));
     Value::Object(body)
+}
+
+/// Answers with a page of what stands in an order of its own.
+///
+/// # Errors
+/// `Invalid` naming the parameter.
+pub fn in_order(call: &Call, plural: &str, all: Vec<Value>) -> Result<Response> {
+    let window = window(call)?;
+    let total = all.len();
+    // As if the first were the newest.
+    let placed: Vec<(i64, Value)> = all.into_iter().zip(0_i64..).map(|(v, n)| (-n, v)).collect();
+    let (page_items, next) = cut(placed, &window, |(n, _)| (*n, String::new()));
+    let items = page_items.into_iter().map(|(_, v)| v).collect();
+    Response::json(200, &page(call, plural, (items, total), &window, next))
 }
 
 /// Which objects a list is about.
@@ -148,6 +171,28 @@ pub fn by_group<T: Body>(call: &Call) -> Result<Vec<Keep<T>>> {
     let mut out: Vec<Keep<T>> = Vec::new();
     if let Some(group) = call.request.query("resource_group.id").map_err(in_parameter)? {
         out.push(Box::new(move |_, _, o| Ok(o.group == group)));
+    }
+    Ok(out)
+}
+
+/// Filters by `vpc.id`, `vpc.crn` and `vpc.name`, for what belongs to a VPC.
+///
+/// # Errors
+/// `Invalid` when one is given twice.
+pub fn by_vpc<T: Body>(call: &Call) -> Result<Vec<Keep<T>>> {
+    let mut out: Vec<Keep<T>> = Vec::new();
+    if let Some(id) = call.request.query("vpc.id").map_err(in_parameter)? {
+        out.push(Box::new(move |_, _, o| Ok(o.parent == id)));
+    }
+    if let Some(crn) = call.request.query("vpc.crn").map_err(in_parameter)? {
+        out.push(Box::new(move |tx, view, o| {
+            Ok(sql::need::<Vpc>(tx, &view.account, &o.parent)?.crn(view) == crn)
+        }));
+    }
+    if let Some(name) = call.request.query("vpc.name").map_err(in_parameter)? {
+        out.push(Box::new(move |tx, view, o| {
+            Ok(sql::need::<Vpc>(tx, &view.account, &o.parent)?.name == name)
+        }));
     }
     Ok(out)
 }

@@ -28,4 +28,5 @@ mod trail;
 mod unasked;
 mod weaker;
 mod world;
+mod world_vpc;
 mod worlds;

@@ -11,6 +11,9 @@ use crate::world::World;
 
 /// Which object of the world a path parameter names; `None` for words like `version`.
 pub fn object(template: &str, parameter: &str) -> Option<&'static str> {
+    if crate::world_vpc::is_vpc(template) {
+        return crate::world_vpc::object(template, parameter).filter(|o| !o.is_empty());
+    }
     Some(match parameter {
         "account_id" => "account",
         "access_group_id" => "group",

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::tenancy::{body_of, filled, never};
 use crate::world::World;
+use crate::world_vpc::{self, Before};
 
 /// Operations that cannot succeed here, and why.
 const NEVER: [(&str, &str); 16] = [
@@ -123,6 +124,17 @@ async fn prepare(admin: &Client, world: &World, operation: &str) -> Option<Strin
         assert!((200..300).contains(&r.status), "{operation}: {method} {path}: {} {}", r.status, r.text);
         r.body["id"].as_str().unwrap_or_default().to_owned()
     };
+    match world_vpc::before(&|object| world.get(object).to_owned(), operation) {
+        Some(Before::Call(method, path)) => {
+            did(method, path + world_vpc::ASKED, Value::Null).await;
+            return None;
+        }
+        Some(Before::New(path, body)) => {
+            let id = did("POST", format!("{path}{}", world_vpc::ASKED), body).await;
+            return Some(format!("{path}/{id}{}", world_vpc::ASKED));
+        }
+        None => {}
+    }
     let group = format!("/v2/groups/{}/members", world.get("group"));
     let member = json!({"members": [{"iam_id": world.get("serviceid_iam"), "type": "service"}]});
     let secret = format!("/secrets-manager/{}/api/v2/secrets/{}", world.get("instance"), world.get("secret"));

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use avouch_testkit::{Client, TestApp, TestIssuer};
 use serde_json::{Value, json};
 
+use crate::world_vpc;
+
 /// Ids by the name of the path parameter or object.
 pub struct World {
     ids: HashMap<&'static str, String>,
@@ -136,6 +138,7 @@ impl World {
         let second = second["guid"].as_str().unwrap();
         assert_eq!(admin.delete(&format!("/v2/resource_instances/{second}")).await.status, 204);
         let reclamations = admin.get("/v1/reclamations").await.body;
+        world_vpc::build(admin, &mut ids).await;
         ids.insert("default_group", default_group.clone());
         ids.insert("reclamation", id(&reclamations["resources"][0]));
         ids.insert("kid", issuer.kid.clone());
@@ -201,6 +204,10 @@ impl World {
                 out.push(part.to_owned());
                 continue;
             };
+            if let Some(object) = world_vpc::object(template, name).filter(|o| !o.is_empty()) {
+                out.push(self.get(object).to_owned());
+                continue;
+            }
             out.push(match name {
                 "instance" => self.get("instance").to_owned(),
                 "account_id" => self.get("account").to_owned(),
@@ -226,6 +233,7 @@ impl World {
     /// The query that an endpoint cannot do without.
     pub fn query(&self, template: &str) -> String {
         match template {
+            vpc if world_vpc::is_vpc(vpc) => world_vpc::ASKED.into(),
             "/v1/profiles"
             | "/v1/policies"
             | "/v2/policies"
@@ -246,6 +254,9 @@ impl World {
     /// A body that is valid enough to reach the decision.
     pub fn body(&self, operation: &str) -> Value {
         let account = self.get("account");
+        if let Some(body) = world_vpc::body(&|object| self.get(object).to_owned(), operation) {
+            return body;
+        }
         match operation {
             "create_profile" => json!({"name": "another", "account_id": account}),
             "update_profile" => json!({"description": "d"}),

@@ -53,13 +53,9 @@ pub async fn create(call: Call) -> Result<Response> {
 }
 
 pub async fn update(call: Call) -> Result<Response> {
-    let mut fields = Fields::patch(&call.request)?;
-    let name = names::read(&mut fields)?;
-    fields.done()?;
+    let name = common::renamed(&call)?;
     common::update::<Key, _>(call, "is.key.key.update", move |_, _, key| {
-        if let Some(name) = &name {
-            key.name.clone_from(name);
-        }
+        names::set(&mut key.name, name.as_ref());
         Ok(())
     })
     .await

@@ -59,7 +59,9 @@ pub fn read(line: &str) -> Result<PublicKey> {
             let modulus = part().ok_or_else(|| wrong(FORM))?;
             let bits = bits(modulus);
             if bits != 2048 && bits != 4096 {
-                return Err(wrong("The property 'public_key' must have 2048 or 4096 bits when it is an RSA key."));
+                return Err(wrong(
+                    "The property 'public_key' must have 2048 or 4096 bits when it is an RSA key.",
+                ));
             }
             if exponent.last().is_none_or(|b| b % 2 == 0) || modulus.last().is_none_or(|b| b % 2 == 0) {
                 return Err(wrong(FORM));

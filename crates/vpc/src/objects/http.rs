@@ -6,6 +6,8 @@ use avouch_store::Tx;
 use super::{Body, Object, sql};
 use crate::call::{Call, View};
 use crate::errors::not_found;
+use crate::fields::Fields;
+use crate::names;
 
 /// Shows the object that the path names.
 ///
@@ -14,6 +16,17 @@ use crate::errors::not_found;
 pub async fn get<T: Body>(call: Call, action: &'static str) -> Result<Response> {
     let (object, _) = call.permitted::<T>(action).await?;
     call.show(200, object).await
+}
+
+/// The new name of a patch that knows nothing else.
+///
+/// # Errors
+/// `Invalid`.
+pub fn renamed(call: &Call) -> Result<Option<String>> {
+    let mut fields = Fields::patch(&call.request)?;
+    let name = names::read(&mut fields)?;
+    fields.done()?;
+    Ok(name)
 }
 
 /// Writes a new object under its permit; `also` does what comes with it, in the same transaction.

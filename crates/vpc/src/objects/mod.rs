@@ -1,5 +1,6 @@
 //! What all kinds of objects have in common: id, name, CRN, link, references, decision target.
 
+pub mod children;
 pub mod http;
 pub mod sql;
 

@@ -64,14 +64,7 @@ pub fn insert<T: Body>(tx: &mut Tx<'_>, account: &AccountId, o: &Object<T>) -> R
 /// # Errors
 /// `Invalid` when the name is taken in its scope; `Precondition` when it was changed meanwhile.
 pub fn update<T: Body>(tx: &mut Tx<'_>, account: &AccountId, o: &mut Object<T>) -> Result<()> {
-    let values = params![
-        account.as_str(),
-        T::KIND.word,
-        &o.id,
-        o.revision,
-        &o.name,
-        text(o)?
-    ];
+    let values = params![account.as_str(), T::KIND.word, &o.id, o.revision, &o.name, text(o)?];
     let changed = tx
         .execute(
             "update vpc_objects set name = $5, body = $6, revision = revision + 1 \
@@ -131,10 +124,13 @@ pub fn children<T: Body>(tx: &mut Tx<'_>, account: &AccountId, parent: &str) -> 
 /// # Errors
 /// Those of the store.
 pub fn count(tx: &mut Tx<'_>, account: &AccountId, kind: &Kind, parent: Option<&str>) -> Result<usize> {
-    let row = tx.query_one(
-        "select count(*) from vpc_objects where account_id = $1 and kind = $2 and (parent = $3 or $4 = 1)",
-        &params![account.as_str(), kind.word, parent.unwrap_or_default(), i64::from(parent.is_none())],
-    )?;
+    let sql = "select count(*) from vpc_objects where account_id = $1 and kind = $2";
+    let row = match parent {
+        None => tx.query_one(sql, &params![account.as_str(), kind.word])?,
+        Some(parent) => {
+            tx.query_one(&format!("{sql} and parent = $3"), &params![account.as_str(), kind.word, parent])?
+        }
+    };
     Ok(usize::try_from(row.get::<i64>(0)?).unwrap_or(0))
 }
 
@@ -169,12 +165,7 @@ pub fn remove(tx: &mut Tx<'_>, account: &AccountId, kind: &Kind, id: &str) -> Re
 ///
 /// # Errors
 /// Those of the store.
-pub fn use_it(
-    tx: &mut Tx<'_>,
-    account: &AccountId,
-    user: (&Kind, &str),
-    used: (&Kind, &str),
-) -> Result<()> {
+pub fn use_it(tx: &mut Tx<'_>, account: &AccountId, user: (&Kind, &str), used: (&Kind, &str)) -> Result<()> {
     tx.execute(
         "insert into vpc_uses (account_id, user_kind, user_id, used_kind, used_id) values ($1, $2, $3, $4, $5) \
          on conflict (account_id, user_kind, user_id, used_kind, used_id) do nothing",
@@ -235,7 +226,12 @@ pub fn used(tx: &mut Tx<'_>, account: &AccountId, user: (&Kind, &str), kind: &Ki
 ///
 /// # Errors
 /// Those of the store.
-pub fn take(tx: &mut Tx<'_>, account: &AccountId, (space, value): (&str, &str), holder: &str) -> Result<bool> {
+pub fn take(
+    tx: &mut Tx<'_>,
+    account: &AccountId,
+    (space, value): (&str, &str),
+    holder: &str,
+) -> Result<bool> {
     let made = tx.execute(
         "insert into vpc_taken (account_id, space, value, holder) values ($1, $2, $3, $4) \
          on conflict (account_id, space, value) do nothing",

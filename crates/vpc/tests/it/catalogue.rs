@@ -41,3 +41,33 @@ async fn another_region_by_its_setting_has_ids_and_names_of_its_own() {
     assert!(key["id"].as_str().unwrap().starts_with("r234-"), "{key}");
     assert!(key["crn"].as_str().unwrap().contains(":is:eu-de:a/"), "{key}");
 }
+
+#[tokio::test]
+async fn profiles_and_operating_systems_are_listed_and_found_by_name() {
+    let t = TestApp::new().await;
+    let nobody = Vpc(t.nobody().await);
+    for (path, array, one) in [
+        ("/operating_systems", "operating_systems", "ubuntu-24-04-amd64"),
+        ("/instance/profiles", "profiles", "bxf-2x8"),
+        ("/volume/profiles", "profiles", "general-purpose"),
+    ] {
+        let list = nobody.get(path).await;
+        let names = crate::world::column(&list, array, "name");
+        assert!(names.contains(&one.to_owned()), "{path}: {names:?}");
+        let found = nobody.get(&format!("{path}/{one}")).await;
+        assert!(list.body[array].as_array().unwrap().contains(&found.body), "{}", found.text);
+        assert!(crate::world::text(&found.body, "href").ends_with(&format!("/v1{path}/{one}")));
+        assert_eq!(refused(&nobody.get(&format!("{path}/none")).await), as_refused(404, "not_found", "id"));
+    }
+    let mut seen = Vec::new();
+    let mut next = Some(crate::world::at("/operating_systems?limit=3"));
+    while let Some(page) = next.take() {
+        let r = nobody.0.get(&page).await;
+        seen.extend(crate::world::column(&r, "operating_systems", "name"));
+        next = r.body["next"]["href"].as_str().map(|h| h[h.find("/v1/").unwrap()..].to_owned());
+    }
+    assert_eq!(
+        seen,
+        crate::world::column(&nobody.get("/operating_systems").await, "operating_systems", "name")
+    );
+}

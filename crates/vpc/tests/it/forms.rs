@@ -93,7 +93,10 @@ async fn a_patch_keeps_what_it_does_not_name_and_a_name_cannot_be_taken_away() {
     assert_eq!(admin.patch(&one, json!({"name": "two"})).await.body["name"], "two");
     let plain = admin.0.patch(&crate::world::at(&one), json!({"name": "three"})).await;
     assert_eq!((plain.status, &plain.body["name"]), (200, &json!("three")), "as application/json");
-    assert_eq!(refused(&admin.patch(&one, json!({"name": null})).await), as_refused(400, "invalid_value", "name"));
+    assert_eq!(
+        refused(&admin.patch(&one, json!({"name": null})).await),
+        as_refused(400, "invalid_value", "name")
+    );
     assert_eq!(
         refused(&admin.patch(&one, json!({"public_key": "x"})).await),
         as_refused(400, "unknown_field", "public_key")
@@ -137,7 +140,12 @@ async fn lists_are_paged_newest_first_to_their_end() {
     let mut next = Some(crate::world::at("/keys?limit=3"));
     while let Some(page) = next.take() {
         let r = admin.0.get(&page).await;
-        assert_eq!((r.status, &r.body["total_count"], &r.body["limit"]), (200, &json!(7), &json!(3)), "{}", r.text);
+        assert_eq!(
+            (r.status, &r.body["total_count"], &r.body["limit"]),
+            (200, &json!(7), &json!(3)),
+            "{}",
+            r.text
+        );
         assert!(!r.body["first"]["href"].as_str().unwrap().contains("start="));
         seen.extend(r.body["keys"].as_array().unwrap().iter().map(|k| k["id"].as_str().unwrap().to_owned()));
         next = r.body["next"]["href"].as_str().map(|href| {

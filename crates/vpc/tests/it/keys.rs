@@ -10,13 +10,22 @@ async fn a_key_is_made_read_renamed_and_removed_with_an_event_each() {
     let t = TestApp::new().await;
     let admin = Vpc::admin(&t).await;
     let made = admin
-        .made("/keys", json!({"name": "laptop", "public_key": public_key(1), "type": "ed25519",
-            "resource_group": {"id": t.resource_group()}}))
+        .made(
+            "/keys",
+            json!({"name": "laptop", "public_key": public_key(1), "type": "ed25519",
+            "resource_group": {"id": t.resource_group()}}),
+        )
         .await;
-    assert_eq!((&made["type"], &made["length"], &made["name"]), (&json!("ed25519"), &json!(256), &json!("laptop")));
+    assert_eq!(
+        (&made["type"], &made["length"], &made["name"]),
+        (&json!("ed25519"), &json!(256), &json!("laptop"))
+    );
     assert!(text(&made, "fingerprint").starts_with("SHA256:") && !text(&made, "fingerprint").ends_with('='));
     assert_eq!(made["public_key"], public_key(1));
-    assert_eq!((&made["resource_group"]["id"], &made["resource_group"]["name"]), (&json!(t.resource_group()), &json!("Default")));
+    assert_eq!(
+        (&made["resource_group"]["id"], &made["resource_group"]["name"]),
+        (&json!(t.resource_group()), &json!("Default"))
+    );
     let id = text(&made, "id");
     assert!(id.starts_with("r006-"), "{id}");
     let crn = format!("crn:v1:bluemix:public:is:us-south:a/{}::key:{id}", t.account());
@@ -73,7 +82,8 @@ async fn neither_a_name_nor_a_key_is_there_twice_and_the_quota_holds() {
 async fn who_may_do_what_with_keys() {
     let t = TestApp::new().await;
     let admin = Vpc::admin(&t).await;
-    let id = text(&admin.made("/keys", json!({"name": "one", "public_key": public_key(1)})).await, "id").to_owned();
+    let id = text(&admin.made("/keys", json!({"name": "one", "public_key": public_key(1)})).await, "id")
+        .to_owned();
     let other = text(&admin.made("/keys", json!({"public_key": public_key(2)})).await, "id").to_owned();
     let one = format!("/keys/{id}");
     let stranger = Vpc(t.outsider().await);

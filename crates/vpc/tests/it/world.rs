@@ -85,3 +85,34 @@ pub fn public_key(n: u8) -> String {
     }
     format!("ssh-ed25519 {text} test{n}")
 }
+
+/// What an answer with a list holds, by one member of each.
+pub fn column(r: &TestResponse, array: &str, member: &str) -> Vec<String> {
+    let items = r.body[array].as_array().unwrap_or_else(|| panic!("no {array} in {}", r.text));
+    items.iter().map(|i| text(i, member).to_owned()).collect()
+}
+
+impl Vpc {
+    /// A VPC with its default prefixes.
+    pub async fn net(&self, name: &str) -> Value {
+        self.made("/vpcs", serde_json::json!({"name": name})).await
+    }
+
+    /// A subnet of a VPC in the first zone, of so many addresses.
+    pub async fn subnet(&self, vpc: &Value, name: &str, size: u32) -> Value {
+        let body = serde_json::json!({"name": name, "vpc": {"id": vpc["id"]},
+            "zone": {"name": "us-south-1"}, "total_ipv4_address_count": size});
+        self.made("/subnets", body).await
+    }
+
+    /// An interface of a subnet.
+    pub async fn interface(&self, subnet: &Value, name: &str) -> Value {
+        let body = serde_json::json!({"name": name, "subnet": {"id": subnet["id"]}});
+        self.made("/virtual_network_interfaces", body).await
+    }
+}
+
+/// Path of an object.
+pub fn one(collection: &str, object: &Value) -> String {
+    format!("/{collection}/{}", text(object, "id"))
+}
