@@ -143,7 +143,11 @@ fn told(r: &TestResponse, ids: &[&str], transaction: &str) -> (u16, String, Stri
         .collect();
     headers.sort();
     let body = if r.body.is_null() { Value::String(r.text.clone()) } else { r.body.clone() };
-    (r.status, text_without(&body, ids).replace(transaction, "<transaction>"), headers.join("\n"))
+    (
+        r.status,
+        text_without(&body, ids).replace(transaction, "<transaction>"),
+        headers.join("\n").replace(transaction, "<transaction>"),
+    )
 }
 
 async fn ask(client: &Client, e: &Endpoint, path: &str, body: &Value) -> TestResponse {

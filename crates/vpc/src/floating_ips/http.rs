@@ -12,7 +12,7 @@ use crate::errors::in_parameter;
 use crate::fields::{Change, Fields, Identity};
 use crate::interfaces::Interface;
 use crate::names;
-use crate::objects::{self, Object, http as common, sql, within};
+use crate::objects::{self, Object, children, http as common, sql, within};
 use crate::paging::{self, Wanted};
 
 /// How many addresses are tried at random before the network is searched from its start.
@@ -100,6 +100,9 @@ pub async fn create(call: Call) -> Result<Response> {
         Some(target) => Some(call.usable(target, TARGET_ACTION).await?),
         None => None,
     };
+    if let Some(target) = &target {
+        children::tell(&call, "target", &target.id);
+    }
     let zone = zone.or_else(|| target.as_ref().map(|t| t.body.zone.clone())).unwrap_or_default();
     let addresses = drawn(&call)?;
     let body = FloatingIp { address: String::new(), zone, target: None };
@@ -129,6 +132,9 @@ pub async fn update(call: Call) -> Result<Response> {
         Change::Remove => Change::Remove,
         Change::Set(target) => Change::Set(call.usable::<Interface>(&target, TARGET_ACTION).await?.id),
     };
+    if let Change::Set(target) = &target {
+        children::tell(&call, "target", target);
+    }
     let changed = common::written(&call, permit, object.id, move |tx, view, o: &mut Object<FloatingIp>| {
         names::set(&mut o.name, name.as_ref());
         match &target {

@@ -142,6 +142,7 @@ pub async fn update(call: Call) -> Result<Response> {
 
 pub async fn delete(call: Call) -> Result<Response> {
     // Instances that were made of it run from copies.
+    call.ctx.detail(|d| d.status = 202);
     let done = common::delete::<Image, _>(call, "is.image.image.delete", |_, _, _| Ok(())).await?;
     Ok(Response { status: 202, ..done })
 }

@@ -112,7 +112,8 @@ where
     let (view, wanted) = (call.view.clone(), call.if_match()?);
     call.ctx
         .write(permit, move |tx, event| {
-            event.status = 204;
+            // Some say 202: their kind goes in the background elsewhere.
+            event.status = if event.status == 0 { 204 } else { event.status };
             let object: Object<T> =
                 sql::get(tx, &view.account, &object.id)?.ok_or_else(|| not_found(T::KIND.display))?;
             object.matches(wanted.as_deref())?;

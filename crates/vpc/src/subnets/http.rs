@@ -11,7 +11,7 @@ use crate::errors::{in_use, no_such};
 use crate::fields::{Fields, Identity};
 use crate::names;
 use crate::network_acls::{NETWORK_ACL, NetworkAcl};
-use crate::objects::{self, Body, Object, http as common, sql, within};
+use crate::objects::{self, Body, Object, children, http as common, sql, within};
 use crate::paging::{self, Keep, Wanted};
 use crate::reserved_ips::{self, ReservedIp};
 use crate::routing_tables::{ROUTING_TABLE, RoutingTable};
@@ -237,6 +237,11 @@ async fn changed(
         Some(table) => Some(of_vpc::<RoutingTable>(call, &vpc, &table).await?.id),
         None => None,
     };
+    for (kind, id) in [(&NETWORK_ACL, &acl), (&ROUTING_TABLE, &table)] {
+        if let Some(id) = id {
+            children::tell(call, kind.word, id);
+        }
+    }
     common::written(call, permit, subnet.id, move |tx, view, o: &mut Object<Subnet>| {
         names::set(&mut o.name, name.as_ref());
         if let Some(acl) = &acl {
