@@ -132,6 +132,7 @@ pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> 
     let kubernetes = avouch_kubernetes::Kubernetes::new(&options.config)
         .map_err(|e| anyhow::anyhow!("{}", e.cause_text().unwrap_or(e.message())))?;
     let kubernetes = Arc::new(kubernetes);
+    avouch_vpc::place::check(&options.config).map_err(|e| anyhow::anyhow!(e))?;
     let tokens = Arc::new(avouch_iam::token::Tokens::new());
     let states: Vec<Arc<dyn Any + Send + Sync>> = vec![kubernetes.clone(), tokens];
     let app = App::new(Parts {

@@ -248,14 +248,20 @@ impl Call {
         self.request.header("if-match").map(|_| self.request.if_match()).transpose()
     }
 
-    /// The answer with one object.
+    /// The answer with one object, as it is now.
     ///
     /// # Errors
-    /// Those of the store.
+    /// `NotFound` when it was deleted meanwhile.
     pub async fn show<T: Body>(&self, status: u16, object: Object<T>) -> Result<Response> {
         let view = self.view.clone();
-        let etag = object.etag();
-        let shown = self.ctx.read(move |tx| T::render(&object, tx, &view)).await?;
+        let (shown, etag) = self
+            .ctx
+            .read(move |tx| {
+                // In one view of the store with all that it refers to.
+                let object: Object<T> = sql::shown(tx, &view.account, &object.id)?;
+                Ok((T::render(&object, tx, &view)?, object.etag()))
+            })
+            .await?;
         Ok(Response::json(status, &shown)?.etag(&etag))
     }
 }

@@ -31,6 +31,22 @@ pub struct Zone {
     pub prefix: String,
 }
 
+/// Refuses settings that no object could be made under.
+///
+/// # Errors
+/// A text for the operator that names the key.
+pub fn check(config: &Config) -> Result<(), String> {
+    let id = &config.vpc.region_id;
+    if !id.is_empty() && (id.len() != 4 || !id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+    {
+        return Err("vpc.region_id: not four lower-case letters and digits".into());
+    }
+    match config.vpc.floating_addresses.parse::<ipnet::Ipv4Net>() {
+        Ok(network) if network.prefix_len() <= 30 => Ok(()),
+        _ => Err("vpc.floating_addresses: not an IPv4 network of at least four addresses".into()),
+    }
+}
+
 impl Region {
     /// The region of this deployment.
     pub fn of(config: &Config) -> Self {
@@ -72,6 +88,22 @@ pub fn is_id(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_that_nothing_could_be_made_under_are_refused_by_name() {
+        let with = |id: &str, network: &str| {
+            let mut config = Config::default();
+            (config.vpc.region_id, config.vpc.floating_addresses) = (id.into(), network.into());
+            check(&config)
+        };
+        assert!(with("", "198.18.0.0/16").is_ok() && with("r006", "10.0.0.0/30").is_ok());
+        for id in ["r06", "R006", "r-06", "r0066"] {
+            assert!(with(id, "198.18.0.0/16").unwrap_err().starts_with("vpc.region_id:"), "{id}");
+        }
+        for network in ["", "198.18.0.0", "198.18.0.0/31", "fd00::/8"] {
+            assert!(with("", network).unwrap_err().starts_with("vpc.floating_addresses:"), "{network}");
+        }
+    }
 
     #[test]
     fn published_regions_have_their_prefixes_and_others_keep_one_of_their_own() {

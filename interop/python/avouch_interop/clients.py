@@ -10,6 +10,7 @@ from ibm_platform_services import (
     ResourceManagerV2,
 )
 from ibm_secrets_manager_sdk.secrets_manager_v2 import SecretsManagerV2
+from ibm_vpc import VpcV1
 
 from .settings import Settings
 
@@ -44,6 +45,11 @@ class Clients:
     def secrets(self, instance: str) -> SecretsManagerV2:
         client = SecretsManagerV2(authenticator=self.authenticator)
         client.set_service_url(secrets_url(self.settings, instance))
+        return client
+
+    def vpc(self) -> VpcV1:
+        client = VpcV1(version="2026-01-01", authenticator=self.authenticator)
+        client.set_service_url(f"{self.settings.url}/v1")
         return client
 
     def bearer(self) -> str:

@@ -113,7 +113,7 @@ pub async fn create(call: Call) -> Result<Response> {
         within(view.app.config.limits.floating_ips_per_zone, have, "floating IPs of the zone")?;
         o.body.address = take(tx, view, &o.id, (addresses.0, &addresses.1))?;
         if let Some(target) = &target {
-            let target = sql::need::<Interface>(tx, &view.account, &target.id)?;
+            let target = sql::still::<Interface>(tx, &view.account, &target.id)?;
             attach(tx, view, (o, &target), "target")?;
         }
         Ok(())
@@ -142,7 +142,7 @@ pub async fn update(call: Call) -> Result<Response> {
             Change::Remove => detach(tx, view, o)?,
             Change::Set(target) => {
                 detach(tx, view, o)?;
-                let target = sql::need::<Interface>(tx, &view.account, target)?;
+                let target = sql::still::<Interface>(tx, &view.account, target)?;
                 attach(tx, view, (o, &target), "target")?;
             }
         }

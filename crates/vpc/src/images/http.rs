@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{IMAGE, Image, MADE, render_public};
 use crate::call::Call;
 use crate::catalogue::data::Catalogue;
-use crate::errors::{in_parameter, no_such};
+use crate::errors::{in_parameter, name_taken, no_such};
 use crate::fields::{Change, Fields};
 use crate::names;
 use crate::objects::{self, Body, Object, http as common, sql, within};
@@ -74,6 +74,14 @@ pub async fn get(call: Call) -> Result<Response> {
     common::get::<Image>(call, "is.image.image.read").await
 }
 
+/// Lists show the catalogue's images beside the account's, so names are not shared.
+fn not_public(image: &Object<Image>) -> Result<()> {
+    if Catalogue::builtin().images.iter().any(|i| i.name == image.name) {
+        return Err(name_taken());
+    }
+    Ok(())
+}
+
 pub async fn create(call: Call) -> Result<Response> {
     let mut fields = Fields::of(&call.request)?;
     let name = call.name(&mut fields)?;
@@ -105,11 +113,7 @@ pub async fn create(call: Call) -> Result<Response> {
     common::create(&call, permit, object, |tx, view, o| {
         let have = sql::count(tx, &view.account, &IMAGE, None)?;
         within(view.app.config.limits.private_images, have, "private images")?;
-        // Lists show the catalogue's images beside the account's.
-        if Catalogue::builtin().images.iter().any(|i| i.name == o.name) {
-            return Err(crate::errors::name_taken());
-        }
-        Ok(())
+        not_public(o)
     })
     .await
 }
@@ -130,6 +134,7 @@ pub async fn update(call: Call) -> Result<Response> {
         names::set(&mut image.name, name.as_ref());
         deprecation.clone().apply_to(&mut image.body.deprecation_at);
         obsolescence.clone().apply_to(&mut image.body.obsolescence_at);
+        not_public(image)?;
         if let (Some(first), Some(second)) = (image.body.deprecation_at, image.body.obsolescence_at)
             && second <= first
         {

@@ -134,7 +134,7 @@ async fn ip_to_bind(call: &Call, interface: &Object<Interface>) -> Result<String
     let (subnet, ip) = call
         .ctx
         .read(move |tx| {
-            let subnet: Object<Subnet> = sql::need(tx, &view.account, &subnet)?;
+            let subnet: Object<Subnet> = sql::shown(tx, &view.account, &subnet)?;
             let ip: Option<Object<ReservedIp>> = sql::get(tx, &view.account, &wanted)?;
             Ok((subnet, ip))
         })
@@ -156,7 +156,7 @@ pub async fn put_ip(call: Call) -> Result<Response> {
             event.status = 201;
             let mut ip: Object<ReservedIp> =
                 sql::get(tx, &view.account, &id)?.ok_or_else(|| not_found("reserved IP"))?;
-            sql::need::<Interface>(tx, &view.account, &interface.id)?;
+            sql::still::<Interface>(tx, &view.account, &interface.id)?;
             if ip.body.holder.as_deref() != Some(interface.id.as_str()) {
                 ips::bind(tx, &view, &mut ip, &interface.id)?;
             }

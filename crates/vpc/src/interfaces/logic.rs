@@ -109,8 +109,8 @@ impl Draft {
         let mut object = self.object.clone();
         let have = sql::count(tx, &view.account, &INTERFACE, None)?;
         within(view.app.config.limits.network_interfaces, have, "virtual network interfaces")?;
-        let vpc: Object<Vpc> = sql::need(tx, &view.account, &object.parent)?;
-        let subnet: Object<Subnet> = sql::need(tx, &view.account, &object.body.subnet)?;
+        let vpc: Object<Vpc> = sql::still(tx, &view.account, &object.parent)?;
+        let subnet: Object<Subnet> = sql::still(tx, &view.account, &object.body.subnet)?;
         let mut primary = ips::chosen(tx, view, &subnet, &self.primary)?;
         object.body.primary_ip.clone_from(&primary.id);
         sql::insert(tx, &view.account, &object)?;
@@ -123,7 +123,7 @@ impl Draft {
         sql::use_it(tx, &view.account, user, (&SUBNET, &subnet.id))?;
         let default = [vpc.body.default_security_group];
         for group in if self.groups.is_empty() { default.as_slice() } else { &self.groups } {
-            sql::need::<SecurityGroup>(tx, &view.account, group)?;
+            sql::still::<SecurityGroup>(tx, &view.account, group)?;
             sql::use_it(tx, &view.account, user, (&SECURITY_GROUP, group))?;
         }
         Ok(object)

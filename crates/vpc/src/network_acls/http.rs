@@ -55,7 +55,7 @@ pub async fn create(call: Call) -> Result<Response> {
     let object = objects::new(&call, (call.id(None), name), &group.id, body).below(&vpc.id);
     common::create(&call, permit, object, |tx, view, o| {
         let limits = &view.app.config.limits;
-        sql::need::<Vpc>(tx, &view.account, &o.parent)?;
+        sql::still::<Vpc>(tx, &view.account, &o.parent)?;
         let have = sql::count(tx, &view.account, &NETWORK_ACL, Some(&o.parent))?;
         within(limits.network_acls_per_vpc, have, "network ACLs")?;
         within(limits.rules_per_network_acl, o.body.rules.len().saturating_sub(1), "rules")

@@ -6,7 +6,7 @@ use avouch_wire::ids::AccountId;
 use avouch_wire::time::Timestamp;
 
 use super::{Body, Kind, Object};
-use crate::errors::name_taken;
+use crate::errors::{name_taken, not_found};
 
 const COLUMNS: &str = "id, name, scope, parent, resource_group, revision, created_at, body";
 
@@ -94,6 +94,23 @@ pub fn get<T: Body>(tx: &mut Tx<'_>, account: &AccountId, id: &str) -> Result<Op
 /// `Internal` when it is gone: what is used cannot be deleted.
 pub fn need<T: Body>(tx: &mut Tx<'_>, account: &AccountId, id: &str) -> Result<Object<T>> {
     get(tx, account, id)?.ok_or_else(|| Error::internal(format!("no {} that is referred to", T::KIND.word)))
+}
+
+/// The object that a request found before its change began.
+///
+/// # Errors
+/// `Conflict` when it was deleted meanwhile.
+pub fn still<T: Body>(tx: &mut Tx<'_>, account: &AccountId, id: &str) -> Result<Object<T>> {
+    get(tx, account, id)?
+        .ok_or_else(|| Error::conflict(format!("The {} was deleted at the same time.", T::KIND.display)))
+}
+
+/// The object that a request shows.
+///
+/// # Errors
+/// `NotFound` when it was deleted meanwhile.
+pub fn shown<T: Body>(tx: &mut Tx<'_>, account: &AccountId, id: &str) -> Result<Object<T>> {
+    get(tx, account, id)?.ok_or_else(|| not_found(T::KIND.display))
 }
 
 /// All objects of a kind, newest first.

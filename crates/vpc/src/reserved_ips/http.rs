@@ -71,7 +71,7 @@ pub async fn create(call: Call) -> Result<Response> {
                 sql::get(tx, &view.account, &subnet.id)?.ok_or_else(|| not_found("subnet"))?;
             let mut ip = logic::reserve(tx, &view, &subnet, &draft)?;
             if let Some(target) = &target {
-                sql::need::<Interface>(tx, &view.account, target)?;
+                sql::still::<Interface>(tx, &view.account, target)?;
                 logic::bind(tx, &view, &mut ip, target)?;
             }
             Ok(ip)

@@ -45,7 +45,7 @@ pub async fn create(call: Call) -> Result<Response> {
     let object = objects::new(&call, (call.id(None), name), &group.id, body).below(&vpc.id);
     common::create(&call, permit, object, move |tx, view, o| {
         let limits = &view.app.config.limits;
-        sql::need::<Vpc>(tx, &view.account, &o.parent)?;
+        sql::still::<Vpc>(tx, &view.account, &o.parent)?;
         let have = sql::count(tx, &view.account, &SECURITY_GROUP, Some(&o.parent))?;
         within(limits.security_groups_per_vpc, have, "security groups")?;
         within(limits.rules_per_security_group, drafts.len().saturating_sub(1), "rules")?;
@@ -215,7 +215,7 @@ pub async fn put_target(call: Call) -> Result<Response> {
     call.ctx
         .write(permit, move |tx, event| {
             event.status = status;
-            sql::need::<SecurityGroup>(tx, &view.account, &group.id)?;
+            sql::still::<SecurityGroup>(tx, &view.account, &group.id)?;
             let mut interface: Object<Interface> =
                 sql::get(tx, &view.account, &interface.id)?.ok_or_else(|| not_found("target"))?;
             sql::use_it(tx, &view.account, (&INTERFACE, &interface.id), (&SECURITY_GROUP, &group.id))?;

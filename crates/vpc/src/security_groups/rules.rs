@@ -240,7 +240,9 @@ fn peer(peer: &Peer, tx: &mut Tx<'_>, view: &View) -> Result<Value> {
     Ok(match peer {
         Peer::Address(address) => json!({"address": address}),
         Peer::Network(network) => json!({"cidr_block": network}),
-        Peer::Group(id) => sql::need::<SecurityGroup>(tx, &view.account, id)?.reference(view),
+        // A rule that was read before its last change may be about a group that is gone.
+        Peer::Group(id) => sql::get::<SecurityGroup>(tx, &view.account, id)?
+            .map_or_else(|| json!({"id": id}), |group| group.reference(view)),
     })
 }
 

@@ -174,7 +174,9 @@ pub async fn create(call: Call) -> Result<Response> {
         Subnet { zone: zone.name.clone(), cidr: String::new(), network_acl: acl, routing_table: table };
     let object = objects::new(&call, (call.id(Some(&zone)), name), &group.id, body).below(&vpc.id);
     common::create(&call, permit, object, move |tx, view, o| {
-        sql::need::<Vpc>(tx, &view.account, &o.parent)?;
+        sql::still::<Vpc>(tx, &view.account, &o.parent)?;
+        sql::still::<NetworkAcl>(tx, &view.account, &o.body.network_acl)?;
+        sql::still::<RoutingTable>(tx, &view.account, &o.body.routing_table)?;
         let have = sql::count(tx, &view.account, &SUBNET, Some(&o.parent))?;
         within(view.app.config.limits.subnets_per_vpc, have, "subnets")?;
         let (network, _) = place(tx, view, &o.parent, (range, Some(&zone.name)))?;
@@ -228,7 +230,7 @@ async fn changed(
 ) -> Result<Object<Subnet>> {
     let (subnet, permit) = call.permitted::<Subnet>("is.subnet.subnet.update").await?;
     let (view, parent) = (call.view.clone(), subnet.parent.clone());
-    let vpc: Object<Vpc> = call.ctx.read(move |tx| sql::need(tx, &view.account, &parent)).await?;
+    let vpc: Object<Vpc> = call.ctx.read(move |tx| sql::shown(tx, &view.account, &parent)).await?;
     let acl = match acl {
         Some(acl) => Some(of_vpc::<NetworkAcl>(call, &vpc, &acl).await?.id),
         None => None,
@@ -245,11 +247,11 @@ async fn changed(
     common::written(call, permit, subnet.id, move |tx, view, o: &mut Object<Subnet>| {
         names::set(&mut o.name, name.as_ref());
         if let Some(acl) = &acl {
-            sql::need::<NetworkAcl>(tx, &view.account, acl)?;
+            sql::still::<NetworkAcl>(tx, &view.account, acl)?;
             o.body.network_acl.clone_from(acl);
         }
         if let Some(table) = &table {
-            sql::need::<RoutingTable>(tx, &view.account, table)?;
+            sql::still::<RoutingTable>(tx, &view.account, table)?;
             o.body.routing_table.clone_from(table);
         }
         use_rules(tx, view, o)
@@ -278,7 +280,7 @@ async fn part<T: Body>(call: Call, which: fn(&Subnet) -> &String) -> Result<Resp
 
 async fn show_part<T: Body>(call: &Call, status: u16, id: String) -> Result<Response> {
     let view = call.view.clone();
-    let object: Object<T> = call.ctx.read(move |tx| sql::need(tx, &view.account, &id)).await?;
+    let object: Object<T> = call.ctx.read(move |tx| sql::shown(tx, &view.account, &id)).await?;
     call.show(status, object).await
 }
 

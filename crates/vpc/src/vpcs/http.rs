@@ -109,7 +109,7 @@ pub async fn delete(call: Call) -> Result<Response> {
 async fn came_with<T: Body>(call: Call, which: fn(&Vpc) -> &String) -> Result<Response> {
     let (vpc, _) = call.permitted::<Vpc>("is.vpc.vpc.read").await?;
     let (view, id) = (call.view.clone(), which(&vpc.body).clone());
-    let object: Object<T> = call.ctx.read(move |tx| sql::need(tx, &view.account, &id)).await?;
+    let object: Object<T> = call.ctx.read(move |tx| sql::shown(tx, &view.account, &id)).await?;
     call.show(200, object).await
 }
 

@@ -243,3 +243,21 @@ async fn subnets_that_are_asked_for_at_once_do_not_overlap() {
     networks.dedup();
     assert_eq!(networks.len(), 8, "{networks:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_while_it_is_taken_into_use_is_no_defect_and_leaves_nothing_dangling() {
+    let t = TestApp::new().await;
+    let admin = Vpc::admin(&t).await;
+    let vpc = admin.net("net").await;
+    for n in 0..8 {
+        let acl = admin.made("/network_acls", json!({"vpc": {"id": vpc["id"]}})).await;
+        let body = json!({"name": format!("s{n}"), "vpc": {"id": vpc["id"]}, "zone": {"name": "us-south-1"},
+            "total_ipv4_address_count": 8, "network_acl": {"id": acl["id"]}});
+        let path = one("network_acls", &acl);
+        let (made, gone) = tokio::join!(admin.post("/subnets", body), admin.delete(&path));
+        assert!([201, 400, 409].contains(&made.status), "{}", made.text);
+        assert!([204, 409].contains(&gone.status), "{}", gone.text);
+        assert_ne!(made.status == 201, gone.status == 204, "{} {}", made.text, gone.text);
+    }
+    assert_eq!(admin.get("/subnets").await.status, 200);
+}
