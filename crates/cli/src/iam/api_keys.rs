@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{put, service_ids};
 use crate::api::{Api, Call, segment};
+use crate::core::account;
 use crate::failure::{Result, failed, usage};
 use crate::input::{confirm, word};
 use crate::output::cell;
@@ -26,9 +27,12 @@ pub enum Command {
     },
     /// Show one of one's own API keys
     ApiKey(Own),
-    /// Create an API key for oneself
+    /// Create an API key for oneself, or the first one of a user who was added
     ApiKeyCreate {
         name: String,
+        /// Make the first key of this user (e-mail or IAM id), who holds nothing yet
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
         #[command(flatten)]
         new: New,
     },
@@ -165,6 +169,7 @@ pub struct Change {
 /// Whose key.
 enum Owner {
     Caller,
+    User(String),
     ServiceId(String),
 }
 
@@ -200,7 +205,9 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         }
         Command::ApiKey(key) => show(s, key.into()).await,
         Command::ServiceApiKey(key) => show(s, key.into()).await,
-        Command::ApiKeyCreate { name, new } => create(s, name, Owner::Caller, new).await,
+        Command::ApiKeyCreate { name, user, new } => {
+            create(s, name, user.map_or(Owner::Caller, Owner::User), new).await
+        }
         Command::ServiceApiKeyCreate { name, service_id, new } => {
             create(s, name, Owner::ServiceId(service_id), new).await
         }
@@ -222,6 +229,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
 async fn iam_id(api: &Api, owner: &Owner, several: Several) -> Result<String> {
     match owner {
         Owner::Caller => Ok(api.claims.iam_id.clone()),
+        Owner::User(wanted) => account::user_iam_id(api, wanted).await,
         Owner::ServiceId(wanted) => Ok(cell(&service_ids::find(api, wanted, several).await?, "iam_id")),
     }
 }

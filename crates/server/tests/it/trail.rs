@@ -48,6 +48,9 @@ fn told(operation: &str) -> Option<&'static [&'static str]> {
         "delete_service_id" => {
             &["iam-identity.account-serviceid.delete", "iam-identity.serviceid-apikey.delete"]
         }
+        "update_user_profile" => &["user-management.user.state-change"],
+        // He has no key yet.
+        "remove_user" => &["user-management.user.delete"],
         "set_profile_identities" => &["iam-identity.profile-identity.remove"],
         "delete_resource_instance" => &["secrets-manager.instance.schedule_reclaim"],
         "run_reclamation_action" => &["secrets-manager.instance.restore"],
@@ -73,6 +76,7 @@ pub fn body(world: &World, operation: &str) -> Value {
             json!({"name": "one", "cr_type": "IKS_SA", "issuer": world.issuer.issuer, "max_token_ttl": 1800})
         }
         "replace_issuer" => json!({"name": "ci", "issuer": "https://ci.test", "audiences": ["other"]}),
+        "update_user_profile" => json!({"state": "DISABLED_CLASSIC_INFRASTRUCTURE"}),
         "update_cluster" | "update_issuer" => json!({"name": "renamed"}),
         "diagnose_cluster" | "diagnose_issuer" => json!({"cr_token": world.issuer.token("ns", "sa", "p", 0)}),
         "create_revocation" => json!({"iam_id": world.get("serviceid_iam")}),
@@ -174,7 +178,7 @@ fn severity(action: &str) -> &'static str {
     match verb {
         "delete" | "remove" | "revoke" => "critical",
         "create" | "update" | "add" | "register" if rights.contains(&object) => "critical",
-        "update" | "restore" | "schedule_reclaim" | "refresh" => "warning",
+        "update" | "state-change" | "restore" | "schedule_reclaim" | "refresh" => "warning",
         "create" if object == "secrets-manager.secret-version" => "warning",
         _ => "normal",
     }
