@@ -38,8 +38,30 @@ pub struct Config {
     pub tls_key: String,
     /// Outgoing fetches.
     pub fetch: Fetch,
+    /// The audit trail.
+    pub audit: Audit,
     /// Quotas and rates.
     pub limits: Limits,
+}
+
+/// The audit trail.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// When reads that disclose no secret are answered: `soon`, their event is committed with the next batch, or `sync`,
+    /// after that, as everything else is.
+    pub reads: Reads,
+}
+
+/// When reads are answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reads {
+    /// Once their event is handed over.
+    #[default]
+    Soon,
+    /// Once their event is committed.
+    Sync,
 }
 
 /// What the server may fetch on behalf of a registration.
@@ -62,8 +84,8 @@ pub struct Fetch {
 pub struct Limits {
     /// Connections of one address at a time; further ones are closed.
     pub connections_per_address: u32,
-    /// Bytes that the bodies of all requests may take in memory at a time, but for the first 64 KiB of each. What does not
-    /// fit is answered with 503.
+    /// Bytes that the bodies of all requests may take in memory at a time, but for the first 64 KiB of each (which have 64
+    /// MiB of their own); one address may have a quarter. What does not fit is answered with 503.
     pub large_bodies_bytes: u64,
     /// Failed exchanges per address and minute before 429.
     pub failed_exchanges_per_minute: u32,
@@ -127,6 +149,7 @@ impl Default for Config {
             tls_cert: String::new(),
             tls_key: String::new(),
             fetch: Fetch::default(),
+            audit: Audit::default(),
             limits: Limits::default(),
         }
     }

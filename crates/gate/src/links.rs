@@ -166,6 +166,12 @@ pub trait IdentitySource: Send + Sync {
     /// # Errors
     /// Those of the store.
     fn person(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Option<Person>>;
+
+    /// Whether a user is in any other account too.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn member_elsewhere(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<bool>;
 }
 
 /// A resource group as other services need it.

@@ -212,4 +212,13 @@ impl IdentitySource for Identities {
             _ => Ok(None),
         }
     }
+
+    fn member_elsewhere(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        iam_id: &IamId,
+    ) -> avouch_gate::Result<bool> {
+        avouch_platform::users::sql::elsewhere(tx, account, iam_id)
+    }
 }

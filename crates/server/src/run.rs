@@ -132,7 +132,7 @@ async fn started(app: &Arc<App>) -> anyhow::Result<()> {
     };
     let told = told().map_err(|e| anyhow::anyhow!("{e:?}"))?;
     // A server that cannot write answers what needs no event, and says that it is not ready.
-    if app.audit.soon(told).await.is_err() {
+    if app.audit.durable(told, Vec::new()).await.is_err() {
         tracing::error!("the start could not be recorded");
     }
     Ok(())

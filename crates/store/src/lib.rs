@@ -217,6 +217,9 @@ impl Store {
     /// Those of the engine.
     pub async fn health(&self) -> Result<()> {
         self.read(|tx| tx.query("select 1", &[]).map(drop)).await?;
+        if matches!(&*self.inner, Inner::Sqlite(engine) if engine.is_damaged()) {
+            return Err(Error::damaged());
+        }
         let engine = match &*self.inner {
             Inner::Sqlite(engine) if engine.was_full() || engine.has_failed() => engine,
             _ => return self.write(|_| Ok(())).await,

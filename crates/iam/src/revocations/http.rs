@@ -18,8 +18,9 @@ const OF_SERVICE_ID: &str = "iam-identity.serviceid.update";
 const OF_OTHERS: &str = "iam-identity.session.manage";
 const LIST: &str = "iam-identity.profile.get_session";
 
-/// Seconds by which the clocks of replicas may differ.
-const CLOCKS_DIFFER: i64 = 60;
+/// Seconds by which clocks may be wrong: as long as a token lives. A revocation ends what was issued by such a clock, and
+/// the identity logs in again when that time has come.
+const CLOCKS_DIFFER: i64 = 3600;
 
 /// The endpoints.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -98,7 +99,8 @@ async fn create(ctx: Ctx, request: Request) -> Result<Response> {
 }
 
 /// Later than every token of the identity that there is. A replica whose clock runs ahead dates tokens by that clock, and
-/// notes the last one in their commit; it counts as far as clocks of replicas may differ.
+/// notes the last one in their commit; so does one whose clock was set back since. It counts as
+/// far as clocks may be wrong.
 fn up_to_now(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId, now: Timestamp) -> Result<Timestamp> {
     let id = match iam_id.as_profile() {
         Some(profile) => profile.as_str().to_owned(),

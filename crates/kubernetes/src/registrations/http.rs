@@ -35,9 +35,8 @@ pub async fn create(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> 
         Kind::Issuer => (String::new(), (String::new(), None)),
     };
     let name: String = body.name.chars().take(63).collect();
-    let permit = ctx
-        .authorize(kind.action(Verb::Create), &new_target(kind, &account, &region, &group.0, &name))
-        .await?;
+    let target = new_target(kind, &account, &region, &group.0, &name);
+    ctx.authorize(kind.action(Verb::Create), &target).await?;
     let checked = rules::check(kind, body, None, &k.fetcher, &app.config.issuer())?;
     let now = ctx.now();
     let id = match kind {
@@ -63,6 +62,11 @@ pub async fn create(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> 
         modified_at: now,
     };
     let answers = fetched(&ctx, &k, &mut r, &checked, &[]).await?;
+    // Whoever asks may own a source that is slow to answer: his right is that of now.
+    ctx.resume().await?;
+    let permit = ctx.authorize(kind.action(Verb::Create), &target).await?;
+    let now = ctx.now();
+    (r.created_at, r.modified_at) = (now, now);
     let crn = r.crn(&app.config.cname)?.to_string();
     let warnings = warnings(&checked, &answers);
     let (given, cname) = (Arc::new(checked), crn.clone());
@@ -174,24 +178,23 @@ pub async fn get(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> {
 pub async fn update(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> {
     let k = ctx.app().state::<Kubernetes>()?;
     let r = load(&ctx, kind, request.param("id")?).await?;
-    let permit = authorize(&ctx, &r, Verb::Update).await?;
+    authorize(&ctx, &r, Verb::Update).await?;
     let body = rules::patched(&rules::as_request(&r, &k.fetcher), request.json_value()?)?;
-    change(ctx, request, r, permit, body).await
+    change(ctx, request, r, body).await
 }
 
 /// `PUT`: what is not named takes its default; uploaded keys stay unless a key source is named.
 pub async fn replace(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> {
     let r = load(&ctx, kind, request.param("id")?).await?;
-    let permit = authorize(&ctx, &r, Verb::Update).await?;
+    authorize(&ctx, &r, Verb::Update).await?;
     let body: RegistrationRequest = request.json()?;
-    change(ctx, request, r, permit, body).await
+    change(ctx, request, r, body).await
 }
 
 async fn change(
     ctx: Ctx,
     request: Request,
     old: Registration,
-    permit: Permit,
     body: RegistrationRequest,
 ) -> Result<Response> {
     let app = ctx.app().clone();
@@ -205,13 +208,7 @@ async fn change(
         (Kind::Cluster, Some(id)) if id != old.resource_group => group(&ctx, &old.account, Some(id)).await?.0,
         _ => old.resource_group.clone(),
     };
-    // Claim rules look at the group: who moves a cluster there decides about it as one who makes it there.
-    if group != old.resource_group {
-        for verb in [Verb::Update, Verb::Create] {
-            let there = new_target(old.kind, &old.account, &old.region, &group, &old.name);
-            ctx.authorize(old.kind.action(verb), &there).await?;
-        }
-    }
+    may_move(&ctx, &old, &group).await?;
     let checked = rules::check(old.kind, body, Some(&old), &k.fetcher, &app.config.issuer())?;
     if checked.cr_type != old.cr_type {
         return Err(Error::invalid("cr_type", "The type is part of the CRN and cannot be changed."));
@@ -236,12 +233,18 @@ async fn change(
         .map(|i| i.issuer.clone())
         .collect();
     let answers = fetched(&ctx, &k, &mut r, &checked, &unchanged).await?;
+    // As in `create`. What is written goes out from `old`, so nothing may have changed since, whatever `If-Match` admits.
+    ctx.resume().await?;
+    let permit = authorize(&ctx, &load(&ctx, old.kind, &old.id).await?, Verb::Update).await?;
+    may_move(&ctx, &old, &r.resource_group).await?;
+    let now = ctx.now();
+    r.modified_at = now;
     let crn = r.crn(&app.config.cname)?.to_string();
     let (stored, target, given) = (r.clone(), crn.clone(), Arc::new(checked));
     ctx.write(permit, move |tx, event| {
         let present = sql::get(tx, &stored.account, stored.kind, &stored.id)?
             .ok_or_else(|| Error::not_found(stored.kind.shown(), &stored.id))?;
-        etag::check(&if_match, &present.etag)?;
+        etag::check(&old.etag, &present.etag)?;
         event.target(target.clone(), stored.name.clone());
         describe(&stored, event);
         let stored = Registration { version: present.version + 1, ..stored.clone() };
@@ -254,6 +257,17 @@ async fn change(
     forget(&k, &r);
     let r = load(&ctx, r.kind, &r.id).await?;
     answer(&ctx, r, 200).await
+}
+
+/// Claim rules look at the group: who moves a cluster there decides about it as one who makes it there.
+async fn may_move(ctx: &Ctx, old: &Registration, group: &str) -> Result<()> {
+    if group != old.resource_group {
+        for verb in [Verb::Update, Verb::Create] {
+            let there = new_target(old.kind, &old.account, &old.region, group, &old.name);
+            ctx.authorize(old.kind.action(verb), &there).await?;
+        }
+    }
+    Ok(())
 }
 
 /// `DELETE`: every exchange fails at once; links stay and point to nothing.
@@ -290,13 +304,16 @@ pub async fn refresh(ctx: Ctx, request: Request, kind: Kind) -> Result<Response>
 pub async fn refresh_now(ctx: &Ctx, r: &Registration) -> Result<refresh::Outcome> {
     let app = ctx.app().clone();
     let k = app.state::<Kubernetes>()?;
-    let permit = authorize(ctx, r, Verb::Operate).await?;
+    authorize(ctx, r, Verb::Operate).await?;
     if let Some(wait) = k.refreshes.take(&r.id, ctx.now()) {
         return Err(
             Error::new(ErrorKind::RateLimited, "The keys were refreshed too often.").retry_after(wait)
         );
     }
+    let began = ctx.now();
     let answers = Arc::new(refresh::fetch_all(&k, r).await);
+    ctx.resume().await?;
+    let permit = authorize(ctx, &load(ctx, r.kind, &r.id).await?, Verb::Operate).await?;
     let now = ctx.now();
     let next = refresh::next_refresh(&app, now, &answers);
     let (stored, applied) = (r.clone(), answers.clone());
@@ -305,7 +322,7 @@ pub async fn refresh_now(ctx: &Ctx, r: &Registration) -> Result<refresh::Outcome
             let mut outcome = if applied.is_empty() {
                 refresh::Outcome::default()
             } else {
-                refresh::apply(tx, &stored, &applied, now, next)?
+                refresh::apply(tx, &stored, &applied, (began, now), next)?
             };
             event.response("added", json!(outcome.added));
             event.response("missing", json!(outcome.missing));

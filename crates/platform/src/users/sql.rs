@@ -94,6 +94,15 @@ pub fn known(tx: &mut Tx<'_>, iam_id: &IamId) -> Result<bool> {
     Ok(tx.query_opt(sql, &params![iam_id.as_str()])?.is_some())
 }
 
+/// Whether the IAM id is somebody's in another account than this one.
+///
+/// # Errors
+/// Those of the store.
+pub fn elsewhere(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<bool> {
+    let sql = "select 1 from users where iam_id = $1 and account_id <> $2 limit 1";
+    Ok(tx.query_opt(sql, &params![iam_id.as_str(), account.as_str()])?.is_some())
+}
+
 /// How many users an account has.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use avouch_gate::config::Reads;
 use avouch_gate::http::endpoint::Endpoint;
 use avouch_gate::{Auth, Effect};
 use avouch_testkit::{Client, TestApp, TestIssuer, TestResponse};
@@ -279,6 +280,22 @@ fn wrong(e: &Endpoint, event: &Value, (r, at): (&TestResponse, &str), world: &Wo
         out.push(format!("message is {}", event["message"]));
     }
     out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_wait_for_their_event_where_that_is_asked() {
+    let t = TestApp::with(|c| c.audit.reads = Reads::Sync).await;
+    let admin = t.admin().await;
+    for _ in 0..30 {
+        let list = admin.get("/global/v1/clusters").await;
+        assert_eq!(list.status, 200, "{}", list.text);
+        let asked = list.header("transaction-id").to_owned();
+        let sql = "select count(*) from audit_events where correlation_id = $1";
+        let told = t.app().store.read::<i64, avouch_store::Error, _>(move |tx| {
+            tx.query_one(sql, &avouch_store::params![&asked])?.get(0)
+        });
+        assert_eq!(told.await.unwrap(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
