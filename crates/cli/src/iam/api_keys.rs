@@ -293,6 +293,14 @@ fn details(s: &Session, key: &Value, value: String) -> Result<()> {
     s.out.object(key, &rows)
 }
 
+/// Deletes a key whose value nobody will ever know; says what became of it.
+async fn undone(api: &Api, key: &Value) -> String {
+    match api.send(Call::delete(path(key))).await {
+        Ok(_) => "The key was deleted again.".to_owned(),
+        Err(_) => format!("API key {} was created and its value is lost: delete it.", cell(key, "id")),
+    }
+}
+
 async fn create(s: &mut Session, name: String, owner: Owner, new: New) -> Result<()> {
     let api = s.api().await?;
     s.out.progress(format!("Creating API key {name}"));
@@ -315,22 +323,23 @@ async fn create(s: &mut Session, name: String, owner: Owner, new: New) -> Result
         None => None,
     };
     let key = api.send(call).await?.body;
+    if cell(&key, "apikey").is_empty() {
+        return Err(failed("The server answered without an API key."));
+    }
     let Some((file, place)) = place else {
         s.out.note("The API key is shown this once and cannot be read again.");
         let value = cell(&key, "apikey");
-        return details(s, &key, value);
+        return match details(s, &key, value) {
+            Ok(()) => Ok(()),
+            Err(e) => Err(failed(format!("{} {}", e.text(), undone(&api, &key).await))),
+        };
     };
     let content = json!({"name": key["name"], "description": cell(&key, "description"), "createdAt": key["created_at"],
         "apikey": key["apikey"]});
     let text =
         serde_json::to_vec_pretty(&content).map_err(|_| failed("The key file cannot be written as JSON."))?;
     if let Err(e) = place.fill(&text) {
-        // Nobody will ever know its value.
-        let left = match api.send(Call::delete(path(&key))).await {
-            Ok(_) => "The key was deleted again.".to_owned(),
-            Err(_) => format!("API key {} was created and its value is lost: delete it.", cell(&key, "id")),
-        };
-        return Err(failed(format!("{file} cannot be written: {e}. {left}")));
+        return Err(failed(format!("{file} cannot be written: {e}. {}", undone(&api, &key).await)));
     }
     s.out.note(format!("The API key is in {file}."));
     let mut shown = key;

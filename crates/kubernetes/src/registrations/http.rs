@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avouch_crypto::rng;
-use avouch_gate::{Ctx, Error, Kind as ErrorKind, Permit, Request, Response, Result, etag};
+use avouch_gate::{App, Ctx, Error, Kind as ErrorKind, Permit, Request, Response, Result, etag};
 use avouch_store::Tx;
 use avouch_wire::ids::{AccountId, IssuerId};
 use avouch_wire::kubernetes::{
@@ -70,12 +70,13 @@ pub async fn create(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> 
     let crn = r.crn(&app.config.cname)?.to_string();
     let warnings = warnings(&checked, &answers);
     let (given, cname) = (Arc::new(checked), crn.clone());
-    let stored = r.clone();
+    let (stored, shared) = (r.clone(), app.clone());
     let keys = ctx
         .write(permit, move |tx, event| {
             event.status = 201;
             event.target(cname.clone(), stored.name.clone());
             describe(&stored, event);
+            still_in_group(&shared, tx, &stored)?;
             sql::insert(tx, &stored)?;
             put_all_keys(tx, &stored, &given, &answers, &[], now)?;
             sql::keys(tx, &stored.id)
@@ -241,12 +242,14 @@ async fn change(
     r.modified_at = now;
     let crn = r.crn(&app.config.cname)?.to_string();
     let (stored, target, given) = (r.clone(), crn.clone(), Arc::new(checked));
+    let shared = app.clone();
     ctx.write(permit, move |tx, event| {
         let present = sql::get(tx, &stored.account, stored.kind, &stored.id)?
             .ok_or_else(|| Error::not_found(stored.kind.shown(), &stored.id))?;
         etag::check(&old.etag, &present.etag)?;
         event.target(target.clone(), stored.name.clone());
         describe(&stored, event);
+        still_in_group(&shared, tx, &stored)?;
         let stored = Registration { version: present.version + 1, ..stored.clone() };
         sql::update(tx, &stored)?;
         let issuers: Vec<String> = stored.settings.issuers.iter().map(|i| i.issuer.clone()).collect();
@@ -537,14 +540,24 @@ async fn group(ctx: &Ctx, account: &AccountId, id: Option<String>) -> Result<(St
     let found = ctx.read(move |tx| app.links.groups.resource_group(tx, &account, id.as_deref())).await?;
     match found {
         Some(group) => Ok((group.id, Some(group.name))),
-        None if named => {
-            Err(Error::invalid("resource_group", "The account has no resource group of that id."))
-        }
+        None if named => Err(no_group()),
         None => Ok((String::new(), None)),
     }
 }
 
-fn group_name(app: &avouch_gate::App, tx: &mut Tx<'_>, r: &Registration) -> Result<Option<String>> {
+fn no_group() -> Error {
+    Error::invalid("resource_group", "The account has no resource group of that id.")
+}
+
+/// The group may have been deleted since it was looked up: nothing kept it then.
+fn still_in_group(app: &App, tx: &mut Tx<'_>, r: &Registration) -> Result<()> {
+    if !r.resource_group.is_empty() && group_name(app, tx, r)?.is_none() {
+        return Err(no_group());
+    }
+    Ok(())
+}
+
+fn group_name(app: &App, tx: &mut Tx<'_>, r: &Registration) -> Result<Option<String>> {
     if r.resource_group.is_empty() {
         return Ok(None);
     }

@@ -538,6 +538,31 @@ async fn a_change_that_was_overtaken_while_a_source_is_slow_is_stale_whatever_if
     assert_eq!(f.code(&f.issuer).await, "ok");
 }
 
+#[tokio::test]
+async fn a_cluster_is_not_put_into_a_group_that_went_while_a_source_was_slow() {
+    let f = Fetched::new().await;
+    let admin = f.t.admin().await;
+    let group = admin.post("/v2/resource_groups", json!({"name": "g", "account_id": f.t.account()})).await;
+    let group = text(&group.body, "id").to_owned();
+    let other = TestIssuer::new("https://other.test");
+    let gate = Arc::new((Notify::new(), Notify::new()));
+    f.server.on("/slow", Reply::Held(other.jwks().to_string(), gate.clone()));
+    let body = json!({"name": "c2", "cr_type": "IKS_SA", "issuer": other.issuer, "resource_group": group,
+        "jwks_url": f.server.url("/slow"), "ca_pem": f.server.ca_pem});
+    let client = admin.clone();
+    let asked = tokio::spawn(async move { client.post("/avouch/v1/clusters", body).await });
+    gate.0.notified().await;
+    assert_eq!(admin.delete(&format!("/v2/resource_groups/{group}")).await.status, 204);
+    gate.1.notify_one();
+    let answer = asked.await.unwrap();
+    assert!(
+        answer.status == 400 && answer.text.contains("resource_group"),
+        "{} {}",
+        answer.status,
+        answer.text
+    );
+}
+
 /// The path that API servers review tokens at.
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 
