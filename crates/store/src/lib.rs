@@ -189,6 +189,15 @@ impl Store {
         }
     }
 
+    /// Writes that wait for their turn on the embedded store.
+    #[cfg(feature = "testing")]
+    pub fn queued_writes(&self) -> usize {
+        match &*self.inner {
+            Inner::Sqlite(engine) => engine.queued_writes(),
+            Inner::Postgres(_) => 0,
+        }
+    }
+
     /// Commits so far, for tests and metrics of group commit.
     pub fn commits(&self) -> u64 {
         match &*self.inner {

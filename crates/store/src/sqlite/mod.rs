@@ -84,6 +84,11 @@ impl Sqlite {
         self.writes.push(work)
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn queued_writes(&self) -> usize {
+        self.writes.waiting()
+    }
+
     pub(crate) fn read(&self, work: Box<dyn Work>) -> Result<()> {
         self.reads.push(work)
     }
