@@ -208,6 +208,9 @@ def test_token_of_a_deleted_pod_is_refused_by_review(register, trust, become, ea
     # The API server itself keeps a good answer for ten seconds, and so may Avouch.
     took = eventually(lambda: not admitted(become, profile, token))
     print(f"the token was refused after {took:.1f} s")
+    assert clients.error_code(refusal(become, profile, token)) == "BXNIM0407E"
+    alive = east.pod("team-a", "reader", f"reader-{secrets.token_hex(3)}")
+    assert admitted(become, profile, east.token(alive)), "a pod that lives is still let in"
 
 
 def test_token_of_a_deleted_pod_passes_without_review(register, trust, become, east):

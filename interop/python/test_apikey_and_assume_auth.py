@@ -107,6 +107,10 @@ def test_public_client_of_the_command_line_gets_a_refresh_token_that_works_once(
     second = requests.post(url, data=again, auth=("bx", "bx"), timeout=30)
     assert second.status_code == 200
     assert unverified(second.json()["access_token"])["client_id"] == "bx"
+    fresh = {"grant_type": "refresh_token", "refresh_token": second.json()["refresh_token"]}
+    other = requests.post(url, data=fresh, auth=("HOP55v1CCT", "HOP55v1CCT"), timeout=30)
+    assert other.status_code in (400, 401), "another client's token"
+    assert requests.post(url, data=fresh, auth=("bx", "bx"), timeout=30).status_code == 200
     assert requests.post(url, data=again, auth=("bx", "bx"), timeout=30).status_code == 400
     header = {"Authorization": "Basic " + base64.b64encode(b"someone:else").decode()}
     assert requests.post(url, data=again, headers=header, timeout=30).status_code in (400, 401)

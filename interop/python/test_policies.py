@@ -7,6 +7,7 @@ from ibm_platform_services.iam_policy_management_v1 import PoliciesPager, V2Poli
 
 from avouch_interop import clients
 from avouch_interop.clients import EDITOR, VIEWER, attribute
+from avouch_interop.paging import pages_of_one
 
 UNKNOWN = "00000000-0000-4000-8000-00000000dead"
 
@@ -234,7 +235,7 @@ class TestVersion2:
                 owner.policies.create_v2_policy(**v2_policy(settings, iam_id, role)).get_result()["id"],
             )
         pager = V2PoliciesPager(client=owner.policies, account_id=settings.account, iam_id=iam_id, limit=1)
-        assert len({each["id"] for each in pager.get_all()}) == 3
+        assert len({each["id"] for each in pages_of_one(pager)}) == 3
 
     def test_policy_in_force_only_in_the_past_permits_nothing(self, owner, settings, service_id, instance, secret, name, undo, refused):
         body = clients.policy_on_instance(settings, service_id["iam_id"], clients.SECRETS_READER, instance)
@@ -351,12 +352,18 @@ def test_settings_of_external_identities(owner, settings, refused):
     revision = read.get_headers()["ETag"]
     types = read.get_result()["external_account_identity_interaction"]["identity_types"]
     assert set(types) >= {"user", "service_id", "service"}
-    changed = owner.policies.update_settings(
-        account_id=settings.account,
-        if_match=revision,
-        external_account_identity_interaction={"identity_types": {"user": types["user"]}},
-    )
-    assert changed.get_result()["external_account_identity_interaction"]["identity_types"] == types
+    other = {"state": "monitor", "external_allowed_accounts": []}
+    assert types["user"] != other
+    for wanted in (other, types["user"]):
+        changed = owner.policies.update_settings(
+            account_id=settings.account,
+            if_match=revision,
+            external_account_identity_interaction={"identity_types": {"user": wanted}},
+        )
+        revision = changed.get_headers()["ETag"]
+        for shown in (changed.get_result(), owner.policies.get_settings(account_id=settings.account).get_result()):
+            now = shown["external_account_identity_interaction"]["identity_types"]
+            assert now == types | {"user": wanted}
     with refused(409):
         owner.policies.update_settings(
             account_id=settings.account,

@@ -6,6 +6,7 @@ import pytest
 from ibm_secrets_manager_sdk.secrets_manager_v2 import SecretLocksPager, SecretsLocksPager, SecretsPager
 
 from avouch_interop import clients
+from avouch_interop.paging import pages_of_one
 
 ABSENT = "00000000-0000-4000-8000-00000000dead"
 LOCKED = "The requested action can't be completed because the secret version is locked."
@@ -271,10 +272,10 @@ class TestLocks:
         for _ in range(2):
             locks = [{"name": "lock-example-1", "attributes": {"key": "value"}}, {"name": "lock-example-2"}]
             assert vault.create_secret_locks_bulk(id=secret["id"], locks=locks).get_status_code() == 201
-        listed = SecretLocksPager(client=vault, id=secret["id"], limit=1).get_all()
+        listed = pages_of_one(SecretLocksPager(client=vault, id=secret["id"], limit=1))
         assert {each["name"] for each in listed} == {"lock-example-1", "lock-example-2"}
         assert {each["secret_version_alias"] for each in listed} == {"current"}
-        everywhere = SecretsLocksPager(client=vault, limit=1, search="lock-example").get_all()
+        everywhere = pages_of_one(SecretsLocksPager(client=vault, limit=1, search="lock-example"))
         assert secret["id"] in [each["secret_id"] for each in everywhere]
         assert vault.get_secret_metadata(id=secret["id"]).get_result()["locks_total"] == 2
         by_version = {"secret_id": secret["id"], "id": "current"}

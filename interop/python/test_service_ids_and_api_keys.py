@@ -88,6 +88,7 @@ class TestServiceIds:
             page = owner.identity.list_service_ids(
                 account_id=settings.account, pagesize=1, pagetoken=token, filter=f'name co "{name.part}"'
             ).get_result()
+            assert len(page["serviceids"]) <= 1
             seen += [each["id"] for each in page["serviceids"]]
             if not page.get("next"):
                 break
@@ -210,13 +211,9 @@ class TestApiKeys:
             login(settings, made)
 
     def test_expired_key_gives_no_token(self, owner, settings, service_id, name, undo):
-        try:
-            made = owner.identity.create_api_key(
-                name=name("past"), iam_id=service_id["iam_id"], expires_at="2020-01-01T00:00+0000"
-            ).get_result()
-        except ApiException as error:  # refusing the date at once is as good
-            assert error.status_code == 400
-            return
+        made = owner.identity.create_api_key(
+            name=name("past"), iam_id=service_id["iam_id"], expires_at="2020-01-01T00:00+0000"
+        ).get_result()
         undo(owner.identity.delete_api_key, made["id"])
         with pytest.raises(ApiException) as caught:
             login(settings, made)
@@ -246,6 +243,7 @@ class TestApiKeys:
                 sort="name",
                 include_history=True,
             ).get_result()
+            assert len(page["apikeys"]) <= 1
             seen += [each["id"] for each in page["apikeys"]]
             assert all(each["history"] for each in page["apikeys"])
             if not page.get("next"):

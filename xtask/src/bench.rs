@@ -20,7 +20,7 @@ pub fn run(arguments: &[&str]) -> Result<bool> {
     command.current_dir(&workspace.root);
     command.args(["run", "--release", "--locked", "--package", PACKAGE, "--example", EXAMPLE, "--"]);
     let runner = Runner::new(&workspace.target, true)?;
-    let server = postgres::programs().is_some().then(|| Postgres::start(&runner)).transpose()?;
+    let server = postgres::programs().is_some().then(|| Postgres::start(&runner, true)).transpose()?;
     if let Some(server) = &server {
         command.env("AVOUCH_TEST_POSTGRES", server.url());
     }

@@ -44,7 +44,9 @@ pub fn programs() -> Option<Programs> {
 }
 
 impl Postgres {
-    pub fn start(runner: &Runner) -> Result<Postgres> {
+    /// Starts one in a temporary folder. `durable`: it waits for the disk, as when it is measured. Tests do without: a
+    /// database is made for each of them, and what they kill is never the machine.
+    pub fn start(runner: &Runner, durable: bool) -> Result<Postgres> {
         let programs = programs().context("PostgreSQL is missing: install the package postgresql")?;
         let owner = Owner::choose()?;
         let home = runner.temporary().join("postgres");
@@ -82,6 +84,9 @@ impl Postgres {
                 "log_min_error_statement=panic",
             ] {
                 server.args(["-c", setting]);
+            }
+            if !durable {
+                server.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
             }
             let file = std::fs::File::create(&log)?;
             server.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).process_group(0);

@@ -108,6 +108,10 @@ impl Runner {
             (Count::ClosingLine, true) => (seen.passed, if ok { seen.failed } else { seen.failed.max(1) }),
             _ => (u64::from(ok), u64::from(!ok)),
         };
+        // A harness that ran nothing has shown nothing.
+        let nothing = matches!(count, Count::CargoTest | Count::ClosingLine) && ok && passed + failed == 0;
+        let (failed, note) =
+            if nothing { (1, "not a single test was run".to_owned()) } else { (failed, note) };
         self.record(Outcome { name, took: started.elapsed(), ok: ok && failed == 0, note, passed, failed })
     }
 

@@ -24,7 +24,7 @@ pub fn full(verbose: bool) -> Result<bool> {
     }
     runner.run(Step::new("tests on SQLite", 15, Count::CargoTest, rust_tests(&workspace)));
 
-    match runner.inline("PostgreSQL server", |runner| Postgres::start(runner)) {
+    match runner.inline("PostgreSQL server", |runner| Postgres::start(runner, false)) {
         Some(server) => {
             let mut tests = rust_tests(&workspace);
             tests.env("AVOUCH_TEST_POSTGRES", server.url()).env("AVOUCH_TEST_ENGINE", "postgres");

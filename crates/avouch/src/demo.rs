@@ -18,7 +18,7 @@ pub fn main(_args: Args) -> anyhow::Result<()> {
     config.listen = "127.0.0.1:0".into();
     run::throw_away(&mut config);
     run::logging("error");
-    run::runtime()?.block_on(async {
+    let play = async {
         let data = tempfile::tempdir()?;
         let (stop, stopping) = oneshot::channel::<()>();
         let stop_when = async {
@@ -36,5 +36,12 @@ pub fn main(_args: Args) -> anyhow::Result<()> {
         println!();
         println!("Every step was as promised. To keep such a world running: avouch dev");
         Ok(())
+    };
+    run::runtime()?.block_on(async {
+        tokio::select! {
+            ended = play => ended,
+            // What was made goes with its folder, whenever that is.
+            () = run::interrupted() => anyhow::bail!("interrupted"),
+        }
     })
 }

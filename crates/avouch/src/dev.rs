@@ -42,10 +42,17 @@ pub fn main(args: Args) -> anyhow::Result<()> {
     run::logging("avouch=warn,error");
     run::runtime()?.block_on(async {
         let data = tempfile::tempdir()?;
-        let Running { bootstrap, stopped, .. } =
-            run::start(config, data.path().to_owned(), run::interrupted()).await?;
-        let made = bootstrap.ok_or_else(|| anyhow::anyhow!("the throw-away folder was not empty"))?;
-        let world = story::build(&made, Voice::Quiet).await?;
+        let begin = async {
+            let Running { bootstrap, stopped, .. } =
+                run::start(config, data.path().to_owned(), run::interrupted()).await?;
+            let made = bootstrap.ok_or_else(|| anyhow::anyhow!("the throw-away folder was not empty"))?;
+            let world = story::build(&made, Voice::Quiet).await?;
+            anyhow::Ok((stopped, made, world))
+        };
+        let (stopped, made, world) = tokio::select! {
+            begun = begin => begun?,
+            () = run::interrupted() => return Ok(()),
+        };
         let token_file = data.path().join("sa-token");
         world.project(&token_file)?;
         // A session here is none of the person's others, and goes with the folder.

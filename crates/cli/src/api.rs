@@ -11,7 +11,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, Url};
 use serde_json::Value;
 
-use crate::failure::{ApiError, Failure, Result, failed};
+use crate::failure::{ApiError, Failure, Result, failed, usage};
 use crate::output::cell;
 use crate::trace::{self, Trace};
 
@@ -344,11 +344,14 @@ impl Api {
         for _ in 0..PAGES {
             let reply = self.send(call.clone()).await?;
             let page = if key.is_empty() { &reply.body } else { &reply.body[key] };
-            items.extend(page.as_array().cloned().unwrap_or_default());
+            let Some(page) = page.as_array() else {
+                return Err(failed(format!("{} answered without a list.", self.reach.endpoint)));
+            };
+            items.extend(page.iter().cloned());
             let Some((name, value)) = cursor(&reply.body) else { return Ok(items) };
             let same = call.query.iter().any(|(n, v)| *n == name && *v == value);
             if same {
-                return Ok(items);
+                return Err(failed("The list does not end: a page points at itself."));
             }
             call.query.retain(|(n, _)| *n != name);
             call.query.push((name, value));
@@ -366,6 +369,11 @@ impl Api {
                 .find_map(|(name, _)| std::env::var(name).ok().filter(|v| !v.is_empty()));
             format!("{}{path}", moved.as_deref().unwrap_or(&self.reach.endpoint).trim_end_matches('/'))
         };
+        // An address means something else with them: the collection, or another object.
+        let named = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
+        if named.split('/').skip(1).any(|part| matches!(part, "" | "." | "..")) {
+            return Err(usage("An id or name is empty, '.' or '..'."));
+        }
         let mut url = Url::parse(&text).map_err(|_| failed(format!("'{text}' is not an address.")))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);

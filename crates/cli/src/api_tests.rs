@@ -89,11 +89,24 @@ async fn the_token_follows_neither_redirects_nor_links() {
 }
 
 #[tokio::test]
-async fn a_list_that_points_at_itself_ends() {
+async fn a_list_that_points_at_itself_or_is_none_is_not_told_as_whole() {
     let page = answer("200 OK", "", &json!({"things": [1], "next": {"start": "same"}}));
     let (api, asked) = scripted(vec![page]).await;
-    assert_eq!(api.list(Call::get("/v1/things"), "things").await.unwrap().len(), 2);
+    assert!(api.list(Call::get("/v1/things"), "things").await.is_err());
     assert_eq!(asked.lock().unwrap().len(), 2);
+    let (api, _) = scripted(vec![answer("200 OK", "", &json!({}))]).await;
+    assert!(api.list(Call::get("/v1/things"), "things").await.is_err());
+}
+
+#[tokio::test]
+async fn an_id_that_would_change_the_address_is_not_sent() {
+    let (api, asked) = scripted(vec![]).await;
+    for id in ["", ".", ".."] {
+        let refused = api.send(Call::delete(format!("/v1/things/{}/parts", segment(id)))).await;
+        assert!(matches!(refused, Err(Failure::Usage(_))), "{id:?}");
+        assert!(api.send(Call::get(format!("/v1/things/{}", segment(id)))).await.is_err(), "{id:?}");
+    }
+    assert_eq!(asked.lock().unwrap().len(), 0);
 }
 
 #[tokio::test]

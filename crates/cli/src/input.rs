@@ -1,19 +1,22 @@
 //! Values of options: `@file`, JSON inline or from a file, questions to whoever sits at the terminal.
 //! Without a terminal no question is asked: the command fails at once and changes nothing.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _};
 
 use serde_json::Value;
 
 use crate::failure::{Failure, Result, failed, usage};
-use crate::output::printable;
+use crate::output::{printable, say};
 
-/// The text, or the file's content for `@file`, exactly as it is.
+/// The text, or the file's content for `@file`, exactly as it is. `@@text` is a text that begins with `@`.
 pub fn raw(value: &str) -> Result<String> {
+    if value.starts_with("@@") {
+        return Ok(value.chars().skip(1).collect());
+    }
     let Some(path) = value.strip_prefix('@') else {
         if names_a_file(value) {
-            eprintln!(
-                "WARNING: the value of an option is the name of a file. For what is in the file, write @ before it."
+            say(
+                "WARNING: the value of an option is the name of a file. For what is in the file, write @ before it.\n",
             );
         }
         return Ok(value.to_owned());
@@ -88,8 +91,7 @@ pub fn confirm(force: bool, question: &str) -> Result<()> {
 
 /// Asks for a line on the terminal.
 pub fn ask(prompt: &str) -> Result<String> {
-    eprint!("{prompt} ");
-    let _ = std::io::stderr().flush();
+    say(&format!("{prompt} "));
     let mut line = String::new();
     std::io::stdin()
         .lock()

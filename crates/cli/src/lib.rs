@@ -40,7 +40,7 @@ pub fn run(line: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCode {
             if answer.code == 0 {
                 let _ = output::print(&answer.text);
             } else {
-                eprint!("{}", answer.text);
+                output::say(&answer.text);
             }
             return ExitCode::from(answer.code);
         }
@@ -53,16 +53,13 @@ pub fn run(line: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Cancelled) => {
-            eprintln!("Cancelled");
+            output::say("Cancelled\n");
             ExitCode::SUCCESS
         }
         Err(e) => {
             let usage = matches!(e, Failure::Usage(_));
-            eprintln!(
-                "{}\n{}",
-                if usage { "Incorrect Usage" } else { "FAILED" },
-                output::printable_lines(&e.text())
-            );
+            let title = if usage { "Incorrect Usage" } else { "FAILED" };
+            output::say(&format!("{title}\n{}\n", output::printable_lines(&e.text())));
             ExitCode::from(if usage { 2 } else { 1 })
         }
     }

@@ -41,20 +41,20 @@ impl Out {
     pub fn progress(&self, what: impl AsRef<str>) {
         if !self.quiet && self.table() {
             let who = if self.user.is_empty() { String::new() } else { format!(" as {}", self.user) };
-            eprintln!("{}{who}...", printable(what.as_ref()));
+            say(&format!("{}{who}...\n", printable(what.as_ref())));
         }
     }
 
     /// `OK` and a blank line.
     pub fn ok(&self) {
         if !self.quiet && self.table() {
-            eprintln!("OK\n");
+            say("OK\n\n");
         }
     }
 
     /// A remark beside the data.
     pub fn note(&self, text: impl AsRef<str>) {
-        eprintln!("{}", printable_lines(text.as_ref()));
+        say(&(printable_lines(text.as_ref()) + "\n"));
     }
 
     /// `OK`, then one object: `rows` for people, the object as it came for programs.
@@ -76,7 +76,7 @@ impl Out {
             return self.data(&Value::Array(values.to_vec()));
         }
         if values.is_empty() {
-            eprintln!("{empty}");
+            say(&format!("{empty}\n"));
             return Ok(());
         }
         print(&columns_of(columns, &values.iter().map(row).collect::<Vec<_>>()))
@@ -101,6 +101,12 @@ impl Out {
     pub fn line(&self, text: &str) -> Result<()> {
         print(&format!("{text}\n"))
     }
+}
+
+/// Words for people, on stderr. Whoever closed it wants none: that is no reason to end before the data is written.
+pub fn say(text: &str) {
+    let mut err = std::io::stderr().lock();
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
 /// Writes data to stdout. A reader that has gone away is no error.
@@ -186,7 +192,12 @@ pub fn show(value: &Value) -> String {
 
 /// The text without control characters: names come from the server, and a terminal obeys them.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Characters that turn the direction of the text around them, so that it reads as something else.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The same, line by line.

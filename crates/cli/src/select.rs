@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::failure::{Failure, Result, failed};
 use crate::input;
-use crate::output::{cell, columns_of, printable};
+use crate::output::{cell, columns_of, printable, say};
 
 /// Whether several hits may be asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub fn one(api: &Api, kind: &str, name: &str, matches: Vec<Value>, several: Seve
                 .enumerate()
                 .map(|(i, v)| vec![(i + 1).to_string(), cell(v, "name"), id(v), cell(v, "created_at")])
                 .collect();
-            eprint!("{}", columns_of(&["#", "Name", "ID", "Created"], &rows));
+            say(&columns_of(&["#", "Name", "ID", "Created"], &rows));
             let answer = input::ask("Enter a number>")?;
             match answer.parse::<usize>() {
                 Ok(i) if (1..=n).contains(&i) => Ok(matches.remove(i - 1)),

@@ -67,7 +67,24 @@ impl Session {
         let api = if api.claims.expires - now() > MARGIN {
             api
         } else {
-            self.renew(&anonymous, &tokens, None).await?
+            // A refresh token works once, and its second use ends the session: one command at a time, and only where the
+            // new one can be kept.
+            let turn = self.state.turn()?;
+            self.state.read_again()?;
+            let tokens = self.state.config.tokens.clone();
+            let api = anonymous.with_token(&tokens.access);
+            let api = if tokens.access.is_empty() {
+                return Err(failed("Not logged in. Use 'login' first."));
+            } else if api.claims.expires - now() > MARGIN {
+                api
+            } else {
+                let answer = self.refreshed(&anonymous, &tokens, None).await?;
+                self.state.config.tokens = tokens_of(&answer)?;
+                self.state.save_in_turn()?;
+                anonymous.with_token(&self.state.config.tokens.access)
+            };
+            drop(turn);
+            api
         };
         self.out.user.clone_from(&api.claims.user);
         Ok(api)
@@ -75,6 +92,14 @@ impl Session {
 
     /// Takes a new token by the refresh token, for another account if one is given.
     pub async fn renew(&mut self, anonymous: &Api, tokens: &Tokens, account: Option<&str>) -> Result<Api> {
+        let _turn = self.state.turn()?;
+        let answer = self.refreshed(anonymous, tokens, account).await?;
+        self.state.config.tokens = tokens_of(&answer)?;
+        self.state.save_in_turn()?;
+        Ok(anonymous.with_token(&self.state.config.tokens.access))
+    }
+
+    async fn refreshed(&self, anonymous: &Api, tokens: &Tokens, account: Option<&str>) -> Result<Value> {
         if tokens.refresh.is_empty() {
             return Err(failed("Session expired. Log in again."));
         }
@@ -83,18 +108,10 @@ impl Session {
         if let Some(account) = account {
             form.push(("account", account.to_owned()));
         }
-        let answer = anonymous.token(&form).await.map_err(|e| match e.code() {
+        anonymous.token(&form).await.map_err(|e| match e.code() {
             "BXNIM0407E" | "BXNIM0408E" | "BXNIM0439E" => failed("Session expired. Log in again."),
             _ => e,
-        })?;
-        self.keep(&answer)?;
-        Ok(anonymous.with_token(&self.state.config.tokens.access))
-    }
-
-    /// Keeps the tokens of an answer of the token endpoint.
-    pub fn keep(&mut self, answer: &Value) -> Result<()> {
-        self.state.config.tokens = tokens_of(answer)?;
-        self.state.save()
+        })
     }
 
     /// Claims of the kept token.

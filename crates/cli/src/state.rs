@@ -2,7 +2,9 @@
 //! holds the session's tokens. Refuses to be written anywhere but next to its temporary file, by rename, so that a
 //! crash leaves the old or the new state and never half of one.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -76,17 +78,43 @@ pub struct Config {
 
 /// The state file and its content.
 pub struct State {
+    home: PathBuf,
     dir: PathBuf,
+    /// As it was read.
+    read: Map<String, Value>,
     /// Content.
     pub config: Config,
 }
+
+/// Only one command at a time writes the state, or spends what works once. Ends with the value.
+pub struct Turn(#[allow(dead_code, reason = "held for its lock")] File);
 
 impl State {
     /// Reads the state below `home`; a missing file is an empty state.
     pub fn open(home: &Path) -> Result<State> {
         let dir = home.join(".bluemix");
-        let config = read(&dir.join("config.json"))?.unwrap_or_default();
-        Ok(State { dir, config })
+        let read: Map<String, Value> = read(&dir.join("config.json"))?.unwrap_or_default();
+        let config = serde_json::from_value(Value::Object(read.clone())).map_err(|_| {
+            failed(format!("{} is damaged. Remove it and log in again.", dir.join("config.json").display()))
+        })?;
+        Ok(State { home: home.to_owned(), dir, read, config })
+    }
+
+    /// Waits until no other command writes.
+    pub fn turn(&self) -> Result<Turn> {
+        let path = self.dir.join("lock");
+        make_folder(&self.dir)
+            .and_then(|()| {
+                OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)
+            })
+            .and_then(|file| file.lock().map(|()| Turn(file)))
+            .map_err(|e| failed(format!("Cannot write {}: {e}.", path.display())))
+    }
+
+    /// Takes what other commands wrote since.
+    pub fn read_again(&mut self) -> Result<()> {
+        *self = State::open(&self.home)?;
+        Ok(())
     }
 
     /// Where it is kept.
@@ -94,9 +122,36 @@ impl State {
         self.dir.join("config.json")
     }
 
-    /// Writes the state.
-    pub fn save(&self) -> Result<()> {
-        write(&self.dir, "config.json", &self.config)
+    /// Writes what this command changed; what others wrote since stays.
+    pub fn save(&mut self) -> Result<()> {
+        let _turn = self.turn()?;
+        self.save_in_turn()
+    }
+
+    /// The same for who has the turn already.
+    pub fn save_in_turn(&mut self) -> Result<()> {
+        let path = self.path();
+        let Ok(Value::Object(ours)) = serde_json::to_value(&self.config) else {
+            return Err(failed("The state cannot be written as JSON."));
+        };
+        let mut there: Map<String, Value> = read(&path)?.unwrap_or_default();
+        for (key, value) in &ours {
+            if self.read.get(key) != Some(value) {
+                there.insert(key.clone(), value.clone());
+            }
+        }
+        for key in self.read.keys().filter(|key| !ours.contains_key(*key)) {
+            there.remove(key);
+        }
+        // Nobody else writes now: what lies beside the file was left by a command that was killed.
+        for left in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if left.file_name().to_str().is_some_and(|name| name.starts_with("config.json.")) {
+                let _ = fs::remove_file(left.path());
+            }
+        }
+        write(&self.dir, "config.json", &there)?;
+        self.read = there;
+        Ok(())
     }
 
     /// Ends the session; address and settings stay.
@@ -148,20 +203,28 @@ fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> Result<()> {
     let path = dir.join(name);
     let text =
         serde_json::to_vec_pretty(value).map_err(|_| failed("The state cannot be written as JSON."))?;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
+    make_folder(dir)
         .and_then(|()| private_file(&path, &text))
         .map_err(|e| failed(format!("Cannot write {}: {e}.", path.display())))
 }
 
-/// Writes a file that only its owner may read, replacing what was there in one step.
+fn make_folder(dir: &Path) -> std::io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// A name beside `path` that nobody else takes, in whatever process.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{:016x}", RandomState::new().build_hasher().finish()));
+    PathBuf::from(name)
+}
+
+/// Writes a file that only its owner may read, replacing what was there in one step; behind a symbolic link, what it
+/// points at.
 pub fn private_file(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    let _ = fs::remove_file(&temporary);
+    let real = fs::canonicalize(path);
+    let path = real.as_deref().unwrap_or(path);
+    let temporary = beside(path);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let done =
         file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
@@ -184,11 +247,7 @@ pub struct Reserved {
 impl Reserved {
     /// Takes the place. A file that is there already is replaced only if `replace`, and not before the new one is whole.
     pub fn take(path: &Path, replace: bool) -> std::io::Result<Reserved> {
-        let mut written = path.as_os_str().to_owned();
-        if replace {
-            written.push(format!(".{}", std::process::id()));
-        }
-        let written = PathBuf::from(written);
+        let written = if replace { beside(path) } else { path.to_owned() };
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&written)?;
         Ok(Reserved { path: path.to_owned(), written, file, kept: false })
     }
@@ -233,7 +292,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let text = fs::read_to_string(dir.join("config.json")).unwrap();
         assert!(text.contains("Strange") && text.contains("IAMToken"), "{text}");
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::output::printable_lines;
+use crate::output::{printable_lines, say};
 
 const HIDDEN: &str = "[PRIVATE DATA HIDDEN]";
 
@@ -58,6 +58,7 @@ const SECRET: &[&str] = &[
     "credentials_content",
     "secret",
     "client_secret",
+    "parameters",
     "data",
     "token",
     "iam_token",
@@ -112,11 +113,11 @@ impl Trace {
         let text = printable_lines(&text) + "\n";
         match self {
             Trace::Off => {}
-            Trace::Stderr => eprint!("{text}"),
+            Trace::Stderr => say(&text),
             Trace::File(path) => {
                 let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
                 if file.and_then(|mut f| f.write_all(text.as_bytes())).is_err() {
-                    eprintln!("The trace file {} cannot be written.", path.display());
+                    say(&format!("The trace file {} cannot be written.\n", path.display()));
                 }
             }
         }

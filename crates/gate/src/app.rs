@@ -16,8 +16,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::bodies::Bodies;
 use crate::links::{
-    AccessSource, EvidenceVerifier, IdentitySource, InstanceHooks, InstanceSource, PolicyCleaner,
-    ResourceGroupSource, TrustExplainer,
+    AccessCleaner, AccessSource, EvidenceVerifier, GroupMembers, IdentitySource, InstanceHooks,
+    InstanceSource, ResourceGroupSource, TrustExplainer,
 };
 use crate::metrics::Metrics;
 use crate::permits::PermitCounts;
@@ -37,8 +37,10 @@ pub struct Links {
     pub instances: Arc<dyn InstanceSource>,
     /// Reactions to instances that come and go.
     pub hooks: Vec<Arc<dyn InstanceHooks>>,
-    /// Deletes policies of removed instances.
-    pub policies: Arc<dyn PolicyCleaner>,
+    /// Services whose objects are in resource groups, beside the instances.
+    pub members: Vec<Arc<dyn GroupMembers>>,
+    /// Ends access to removed instances, and of removed users.
+    pub cleaner: Arc<dyn AccessCleaner>,
     /// Verifies compute resource tokens.
     pub evidence: Arc<dyn EvidenceVerifier>,
     /// Explains trust to the services that verify evidence.

@@ -40,6 +40,8 @@ pub struct Config {
     pub fetch: Fetch,
     /// Virtual private clouds.
     pub vpc: Vpc,
+    /// The audit trail.
+    pub audit: Audit,
     /// Quotas and rates.
     pub limits: Limits,
 }
@@ -51,14 +53,34 @@ pub struct Vpc {
     /// Four characters that the ids of the region's objects begin with, such as `r006`. Empty: those of `region` where
     /// they are published, else a number made of its name.
     pub region_id: String,
-    /// Network (CIDR) that floating addresses are drawn from.
+    /// Network (CIDR) that floating addresses are drawn from; the default is of this machine alone.
     pub floating_addresses: String,
 }
 
 impl Default for Vpc {
     fn default() -> Self {
-        Self { region_id: String::new(), floating_addresses: "198.18.0.0/16".into() }
+        Self { region_id: String::new(), floating_addresses: "127.68.0.0/16".into() }
     }
+}
+
+/// The audit trail.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// When reads that disclose no secret are answered: `soon`, their event is committed with the next batch, or `sync`,
+    /// after that, as everything else is.
+    pub reads: Reads,
+}
+
+/// When reads are answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reads {
+    /// Once their event is handed over.
+    #[default]
+    Soon,
+    /// Once their event is committed.
+    Sync,
 }
 
 /// What the server may fetch on behalf of a registration.
@@ -81,8 +103,8 @@ pub struct Fetch {
 pub struct Limits {
     /// Connections of one address at a time; further ones are closed.
     pub connections_per_address: u32,
-    /// Bytes that the bodies of all requests may take in memory at a time, but for the first 64 KiB of each. What does not
-    /// fit is answered with 503.
+    /// Bytes that the bodies of all requests may take in memory at a time, but for the first 64 KiB of each (which have 64
+    /// MiB of their own); one address may have a quarter. What does not fit is answered with 503.
     pub large_bodies_bytes: u64,
     /// Failed exchanges per address and minute before 429.
     pub failed_exchanges_per_minute: u32,
@@ -192,6 +214,7 @@ impl Default for Config {
             tls_key: String::new(),
             fetch: Fetch::default(),
             vpc: Vpc::default(),
+            audit: Audit::default(),
             limits: Limits::default(),
         }
     }

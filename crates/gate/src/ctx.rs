@@ -13,12 +13,13 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::access::{Asker, Filter, Home, Verdict};
+use crate::access::{Asker, Filter, Home, Verdict, dead_identity};
 use crate::app::App;
 use crate::audit::unasked::{self, Unasked};
 use crate::audit::writer::Rider;
 use crate::audit::{self, Event, EventTarget, Initiator};
 use crate::authn::Caller;
+use crate::config::Reads;
 use crate::error::{Error, Kind, Result};
 use crate::http::endpoint::{Auth, Effect, Endpoint};
 use crate::links::ExternalState;
@@ -222,6 +223,21 @@ impl Ctx {
     /// Request id, echoed to the caller and in events.
     pub fn transaction_id(&self) -> &str {
         &self.0.transaction_id
+    }
+
+    /// Goes on after the request waited for somebody outside: it is later now, and whoever was slow on purpose, or waited
+    /// for who was, does not stay who he was. Permits are older than that: what they are for is to be authorized again.
+    ///
+    /// # Errors
+    /// As if the request had come now.
+    pub async fn resume(&self) -> Result<()> {
+        self.0.now.store(self.0.app.clock.now().millis(), Ordering::Relaxed);
+        match &self.0.caller {
+            Some(caller) if !(self.0.app.lives(caller).await? && self.now().secs() < caller.claims.exp) => {
+                Err(dead_identity())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Address of the client.
@@ -569,7 +585,9 @@ impl Ctx {
         let mut ids = EventIds::draw(self).iter();
         let event = self.event(ids.next(), &permit, details);
         let panicked = error.is_some_and(Error::is_panic);
-        let wait = panicked || status >= 400 && (endpoint.effect != Effect::Read || refusal);
+        let wait = panicked
+            || self.0.app.config.audit.reads == Reads::Sync
+            || status >= 400 && (endpoint.effect != Effect::Read || refusal);
         if wait {
             self.0.app.audit.durable(event, Vec::new()).await
         } else {

@@ -70,6 +70,7 @@ impl Kind {
 
 /// The label of a panic.
 const PANIC: &str = "panic";
+const UNKNOWN_OUTCOME: &str = "unknown_outcome";
 
 /// A failure on its way to the caller.
 #[derive(Debug)]
@@ -259,6 +260,11 @@ impl Error {
         self.0.reason == Some(PANIC)
     }
 
+    /// Whether the store failed at the end of a change, so that it may have been kept.
+    pub fn is_unknown_outcome(&self) -> bool {
+        self.0.reason == Some(UNKNOWN_OUTCOME)
+    }
+
     /// The private cause, if any.
     pub fn cause_text(&self) -> Option<&str> {
         self.0.cause.as_deref()
@@ -288,6 +294,7 @@ impl From<avouch_store::Error> for Error {
             avouch_store::Error::Unknown(_) => Error::unavailable(
                 "The store failed at the end of the change: it is not known whether it was kept.",
             )
+            .reason(UNKNOWN_OUTCOME)
             .cause(e),
             // Only what a caller sent can hold one.
             avouch_store::Error::Nul => Error::new(

@@ -166,6 +166,12 @@ pub trait IdentitySource: Send + Sync {
     /// # Errors
     /// Those of the store.
     fn person(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Option<Person>>;
+
+    /// Whether a user is in any other account too.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn member_elsewhere(&self, tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<bool>;
 }
 
 /// A resource group as other services need it.
@@ -240,8 +246,8 @@ pub trait InstanceHooks: Send + Sync {
     fn removed(&self, tx: &mut Tx<'_>, instance: &InstanceInfo) -> Result<()>;
 }
 
-/// Deletes policies that name what no longer exists; implemented by `iam`.
-pub trait PolicyCleaner: Send + Sync {
+/// Ends access that names what no longer exists; implemented by `iam`.
+pub trait AccessCleaner: Send + Sync {
     /// Policies whose resource names this service instance.
     ///
     /// # Errors
@@ -253,6 +259,39 @@ pub trait PolicyCleaner: Send + Sync {
         guid: &str,
         now: Timestamp,
     ) -> Result<()>;
+
+    /// All that a removed user had in the account: policies, memberships, places in profiles, API keys (locked or not),
+    /// sessions and tokens. `removed`: when, and by whom. Gives the API keys that went, each for an event of its own.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn user_removed(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        iam_id: &IamId,
+        removed: (Timestamp, &str),
+    ) -> Result<Vec<RemovedKey>>;
+}
+
+/// An API key that went with its owner.
+#[derive(Debug, Clone)]
+pub struct RemovedKey {
+    /// CRN.
+    pub crn: String,
+    /// Name.
+    pub name: String,
+    /// It was locked.
+    pub locked: bool,
+}
+
+/// What else keeps a resource group from being deleted; implemented by services whose objects have one.
+pub trait GroupMembers: Send + Sync {
+    /// Whether anything of the service is in the group.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn any_in_group(&self, tx: &mut Tx<'_>, account: &AccountId, group: &str) -> Result<bool>;
 }
 
 /// Evidence that was verified: what the compute resource is.

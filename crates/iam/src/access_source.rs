@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use avouch_gate::links::{AccessChange, AccessSource, PolicyCleaner};
+use avouch_gate::links::{AccessChange, AccessCleaner, AccessSource, RemovedKey};
 use avouch_gate::{App, Result};
 use avouch_policy::access::PolicyDoc;
 use avouch_store::Tx;
 use avouch_wire::ids::{AccountId, IamId, PolicyId};
 use avouch_wire::time::Timestamp;
 
+use crate::api_keys::{self, ApiKey};
 use crate::policies::RETENTION_DAYS;
-use crate::{access_groups, access_settings, policies, roles};
+use crate::token::sessions;
+use crate::{access_groups, access_settings, identities, policies, revocations, roles};
 
 /// Rows read at once when a whole account is loaded.
 const BATCH: i64 = 5_000;
@@ -115,7 +117,7 @@ fn policy(id: &str, document: Option<&str>) -> Option<AccessChange> {
     Some(AccessChange::Policy { id, doc })
 }
 
-impl PolicyCleaner for Access {
+impl AccessCleaner for Access {
     fn instance_removed(
         &self,
         tx: &mut Tx<'_>,
@@ -127,6 +129,31 @@ impl PolicyCleaner for Access {
             policies::logic::retire(tx, policy, CLEANER, now)?;
         }
         Ok(())
+    }
+
+    fn user_removed(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        iam_id: &IamId,
+        (now, by): (Timestamp, &str),
+    ) -> Result<Vec<RemovedKey>> {
+        // A lock keeps a key from being deleted by mistake; it does not keep its owner.
+        let keys = api_keys::sql::list(tx, account, Some(iam_id))?;
+        for key in &keys {
+            api_keys::sql::delete(tx, key)?;
+        }
+        for identity in identities::sql::by_iam_id(tx, iam_id.as_str())? {
+            if identity.account == *account {
+                identities::sql::delete(tx, &identity)?;
+            }
+        }
+        sessions::end_all(tx, account, iam_id, now)?;
+        // Also for the day on which he is added again, and for tokens of profiles that he assumed.
+        revocations::put(tx, account, iam_id, now.plus_millis(1), (now, by))?;
+        subject_removed(tx, account, iam_id, now)?;
+        let told = |k: ApiKey| RemovedKey { crn: k.crn(), name: k.name, locked: k.locked };
+        Ok(keys.into_iter().map(told).collect())
     }
 }
 

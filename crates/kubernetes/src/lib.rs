@@ -12,7 +12,10 @@ use std::sync::{Arc, OnceLock};
 
 use avouch_crypto::rng;
 use avouch_gate::config::Config;
+use avouch_gate::links::GroupMembers;
 use avouch_gate::{App, Error, Result, Service};
+use avouch_store::Tx;
+use avouch_wire::ids::AccountId;
 
 use crate::evidence::Reviews;
 use crate::fetch::Fetcher;
@@ -50,6 +53,12 @@ impl Kubernetes {
     /// The name of this replica in leases: no two processes share it.
     fn holder(&self, app: &App) -> String {
         self.holder.get_or_init(|| format!("{}-{}", app.config.node, rng::hex(app.rng.as_ref(), 8))).clone()
+    }
+}
+
+impl GroupMembers for Kubernetes {
+    fn any_in_group(&self, tx: &mut Tx<'_>, account: &AccountId, group: &str) -> Result<bool> {
+        registrations::sql::any_in_group(tx, account, group)
     }
 }
 

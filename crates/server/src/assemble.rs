@@ -147,7 +147,8 @@ pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> 
             groups: Arc::new(avouch_platform::resource_groups::ResourceGroups),
             instances: Arc::new(avouch_platform::instances::Instances),
             hooks: vec![Arc::new(avouch_secrets::Hooks)],
-            policies: Arc::new(avouch_iam::access_source::Access),
+            members: vec![kubernetes.clone(), Arc::new(avouch_vpc::Vpc)],
+            cleaner: Arc::new(avouch_iam::access_source::Access),
             evidence: kubernetes,
             trust: Arc::new(avouch_iam::explain::Explainer),
         },
@@ -212,5 +213,14 @@ impl IdentitySource for Identities {
             IamKind::User => avouch_platform::users::person(tx, account, iam_id),
             _ => Ok(None),
         }
+    }
+
+    fn member_elsewhere(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        iam_id: &IamId,
+    ) -> avouch_gate::Result<bool> {
+        avouch_platform::users::sql::elsewhere(tx, account, iam_id)
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use crate::strict::{Marks, Strict};
-use crate::traffic::{Metered, Traffic};
+use crate::traffic::{Metered, Traffic, WINDOW};
 use crate::{Assembled, run};
 
 /// Largest head of a request, bytes.
@@ -223,6 +223,8 @@ impl Protocols {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
             .max_header_list_size(HEAD_LIMIT as u32)
             .max_pending_accept_reset_streams(Some(32))
             .max_local_error_reset_streams(Some(128))

@@ -103,17 +103,17 @@ pub fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Resolves when the process is asked to end.
 pub async fn interrupted() {
-    let terminate = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(_) => std::future::pending().await,
+    use tokio::signal::unix::SignalKind;
+    let told = async |kind| match tokio::signal::unix::signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
         }
+        Err(_) => std::future::pending().await,
     };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
+        () = told(SignalKind::interrupt()) => {}
+        () = told(SignalKind::terminate()) => {}
+        () = told(SignalKind::hangup()) => {}
     }
 }
 
@@ -132,7 +132,7 @@ async fn started(app: &Arc<App>) -> anyhow::Result<()> {
     };
     let told = told().map_err(|e| anyhow::anyhow!("{e:?}"))?;
     // A server that cannot write answers what needs no event, and says that it is not ready.
-    if app.audit.soon(told).await.is_err() {
+    if app.audit.durable(told, Vec::new()).await.is_err() {
         tracing::error!("the start could not be recorded");
     }
     Ok(())

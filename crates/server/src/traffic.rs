@@ -18,10 +18,12 @@ use tokio::sync::{Notify, watch};
 pub const IDLE: Duration = Duration::from_secs(60);
 /// Time to say goodbye in, once no request is under way.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// What a connection of HTTP/2 may send before it is read, bytes: for each stream, and for all of them together.
+pub const WINDOW: u32 = 256 << 10;
 /// What a connection may send beside its requests, bytes.
 const BESIDE: i64 = 1 << 20;
 /// What a request may hold before anything of it is read: the window of a stream, and its head.
-const REQUEST: i64 = (1 << 20) + (64 << 10);
+const REQUEST: i64 = WINDOW as i64 + (64 << 10);
 /// How many more requests may be given up than are answered.
 const GIVEN_UP: i64 = 256;
 

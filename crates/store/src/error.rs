@@ -50,6 +50,11 @@ impl Error {
         Error::Unavailable("the store is closed".into())
     }
 
+    /// Nothing is written to a database that is damaged: it could not be found again.
+    pub(crate) fn damaged() -> Self {
+        Error::Unavailable("the database is damaged".into())
+    }
+
     pub(crate) fn overloaded() -> Self {
         Error::Unavailable("too many requests wait for the store".into())
     }

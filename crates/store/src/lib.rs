@@ -189,6 +189,15 @@ impl Store {
         }
     }
 
+    /// Writes that wait for their turn on the embedded store.
+    #[cfg(feature = "testing")]
+    pub fn queued_writes(&self) -> usize {
+        match &*self.inner {
+            Inner::Sqlite(engine) => engine.queued_writes(),
+            Inner::Postgres(_) => 0,
+        }
+    }
+
     /// Commits so far, for tests and metrics of group commit.
     pub fn commits(&self) -> u64 {
         match &*self.inner {
@@ -217,6 +226,9 @@ impl Store {
     /// Those of the engine.
     pub async fn health(&self) -> Result<()> {
         self.read(|tx| tx.query("select 1", &[]).map(drop)).await?;
+        if matches!(&*self.inner, Inner::Sqlite(engine) if engine.is_damaged()) {
+            return Err(Error::damaged());
+        }
         let engine = match &*self.inner {
             Inner::Sqlite(engine) if engine.was_full() || engine.has_failed() => engine,
             _ => return self.write(|_| Ok(())).await,

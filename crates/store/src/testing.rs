@@ -1,4 +1,5 @@
-//! Fresh, empty stores for tests: SQLite in a temporary folder, or a new PostgreSQL database that is dropped at the end.
+//! Fresh, empty stores for tests: SQLite in a temporary folder, or a new PostgreSQL schema that is dropped at
+//! the end (to make a database takes a quarter of a second of the processor).
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -15,14 +16,14 @@ pub struct Fresh {
     _home: Home,
 }
 
-/// Where a store lives: a temporary folder or a database, gone when this is dropped.
+/// Where a store lives: a temporary folder or a schema, gone when this is dropped.
 #[derive(Debug)]
 pub struct Home(Place);
 
 #[derive(Debug)]
 enum Place {
     Folder(#[allow(dead_code, reason = "held for its destructor")] tempfile::TempDir),
-    Database { server: String, name: String },
+    Schema { server: String, name: String },
 }
 
 /// The engine that the environment asks for: `AVOUCH_TEST_ENGINE=postgres` with `AVOUCH_TEST_POSTGRES=<address>`, else
@@ -34,7 +35,7 @@ pub fn engine() -> Engine {
     }
 }
 
-/// Address of a PostgreSQL server on which databases may be created.
+/// Address of a PostgreSQL database in which schemas may be created.
 pub fn postgres_url() -> Option<String> {
     std::env::var("AVOUCH_TEST_POSTGRES").ok().filter(|v| !v.is_empty())
 }
@@ -42,7 +43,7 @@ pub fn postgres_url() -> Option<String> {
 /// An empty place for a store of `engine`, nothing in it yet. Keep the [`Home`] as long as the store.
 ///
 /// # Errors
-/// When the folder or database cannot be made, or no server address is set.
+/// When the folder or schema cannot be made, or no server address is set.
 pub fn home(engine: Engine) -> Result<(StoreConfig, Home)> {
     match engine {
         Engine::Sqlite => {
@@ -54,9 +55,9 @@ pub fn home(engine: Engine) -> Result<(StoreConfig, Home)> {
             let server =
                 postgres_url().ok_or_else(|| Error::Other("AVOUCH_TEST_POSTGRES is not set".into()))?;
             let name = format!("avouch_test_{:016x}", RandomState::new().build_hasher().finish());
-            run_on(&server, format!("create database {name}"))?;
-            let target = Target::Postgres(in_database(&server, &name));
-            Ok((StoreConfig { target, readers: 4 }, Home(Place::Database { server, name })))
+            run_on(&server, format!("create schema {name}"))?;
+            let target = Target::Postgres(in_schema(&server, &name));
+            Ok((StoreConfig { target, readers: 4 }, Home(Place::Schema { server, name })))
         }
     }
 }
@@ -77,23 +78,19 @@ impl Drop for Fresh {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        if let Place::Database { server, name } = &self.0
-            && let Err(e) = run_on(server, format!("drop database if exists {name} with (force)"))
+        if let Place::Schema { server, name } = &self.0
+            && let Err(e) =
+                run_on(server, format!("set lock_timeout = '5s'; drop schema if exists {name} cascade"))
         {
-            eprintln!("the database {name} stays: {e}");
+            eprintln!("the schema {name} stays: {e}");
         }
     }
 }
 
-/// The address of another database on the same server.
-fn in_database(url: &str, name: &str) -> String {
-    let (head, query) = url.split_once('?').map_or((url, None), |(head, query)| (head, Some(query)));
-    let (scheme, rest) = head.split_once("://").unwrap_or(("postgres", head));
-    let server = rest.split_once('/').map_or(rest, |(server, _)| server);
-    match query {
-        Some(query) => format!("{scheme}://{server}/{name}?{query}"),
-        None => format!("{scheme}://{server}/{name}"),
-    }
+/// The address of a schema in the same database.
+fn in_schema(url: &str, name: &str) -> String {
+    let joined = if url.contains('?') { '&' } else { '?' };
+    format!("{url}{joined}options=-csearch_path%3D{name}")
 }
 
 fn run_on(url: &str, sql: String) -> Result<()> {
@@ -106,12 +103,14 @@ fn run_on(url: &str, sql: String) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::in_database;
+    use super::in_schema;
 
     #[test]
-    fn the_database_of_an_address_is_replaced() {
-        assert_eq!(in_database("postgres://u:p@h:1/postgres", "x"), "postgres://u:p@h:1/x");
-        assert_eq!(in_database("postgres://h?host=/run/s", "x"), "postgres://h/x?host=/run/s");
-        assert_eq!(in_database("postgres:///a?host=/run/s", "x"), "postgres:///x?host=/run/s");
+    fn the_schema_is_in_the_address() {
+        assert_eq!(in_schema("postgres://u:p@h:1/d", "x"), "postgres://u:p@h:1/d?options=-csearch_path%3Dx");
+        assert_eq!(
+            in_schema("postgres://h/d?host=/run/s", "x"),
+            "postgres://h/d?host=/run/s&options=-csearch_path%3Dx"
+        );
     }
 }

@@ -71,6 +71,11 @@ impl<W> Queue<W> {
         true
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
     pub(crate) fn close(&self) {
         self.state.lock().closed = true;
         self.ready.notify_all();

@@ -26,7 +26,20 @@ pub mod traffic;
 pub mod volumes;
 pub mod vpcs;
 
-use avouch_gate::Service;
+use avouch_gate::links::GroupMembers;
+use avouch_gate::{Result, Service};
+use avouch_store::Tx;
+use avouch_wire::ids::AccountId;
+
+/// The objects of the service, where resource groups are asked about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Vpc;
+
+impl GroupMembers for Vpc {
+    fn any_in_group(&self, tx: &mut Tx<'_>, account: &AccountId, group: &str) -> Result<bool> {
+        objects::sql::any_in_group(tx, account, group)
+    }
+}
 
 /// The service.
 pub fn service() -> Service {

@@ -8,6 +8,7 @@ from ibm_platform_services import (
     IamPolicyManagementV1,
     ResourceControllerV2,
     ResourceManagerV2,
+    UserManagementV1,
 )
 from ibm_secrets_manager_sdk.secrets_manager_v2 import SecretsManagerV2
 from ibm_vpc import VpcV1
@@ -36,6 +37,7 @@ class Clients:
         self.groups = self._at_origin(IamAccessGroupsV2)
         self.resources = self._at_origin(ResourceControllerV2)
         self.resource_groups = self._at_origin(ResourceManagerV2)
+        self.users = self._at_origin(UserManagementV1)
 
     def _at_origin(self, kind):
         client = kind(authenticator=self.authenticator)

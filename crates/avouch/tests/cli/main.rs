@@ -4,6 +4,7 @@
 mod dev;
 mod memory;
 mod newcomer;
+mod sessions;
 mod told;
 mod world;
 

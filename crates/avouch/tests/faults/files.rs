@@ -90,3 +90,48 @@ fn a_removed_database_file_ends_all_acknowledgement_until_it_is_back() {
         server.login(&world.key).await.get(&format!("/v1/profiles/{made}")).await.ok();
     });
 }
+
+#[test]
+fn a_damaged_database_takes_no_change_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let setup = Setup::new(&dir.path().join("data"));
+    runtime().block_on(async {
+        let server = setup.start();
+        let world = World::build(&server, &setup.data).await;
+        let admin = server.login(&world.key).await;
+        // More than the memory of a reader holds.
+        for n in 0..300 {
+            let body =
+                json!({"secret_type": "arbitrary", "name": format!("s{n}"), "payload": "x".repeat(60_000)});
+            admin.post(&world.secrets(), body).await.ok();
+        }
+        server.kill();
+        let server = setup.start();
+        let admin = server.login(&world.key).await;
+        let path = setup.data.join("avouch.db");
+        let pages = std::fs::metadata(&path).unwrap().len() / 4096;
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        for page in (20..pages).step_by(3) {
+            std::os::unix::fs::FileExt::write_all_at(&file, &[0xff; 4096], page * 4096).unwrap();
+        }
+        let list = format!("{}?limit=200", world.secrets());
+        let mut found = false;
+        for offset in [0, 200] {
+            let answer = admin.get(&format!("{list}&offset={offset}")).await;
+            found |= answer.status >= 500;
+            for secret in answer.body["secrets"].as_array().into_iter().flatten() {
+                let read =
+                    admin.get(&format!("{}/{}", world.secrets(), secret["id"].as_str().unwrap())).await;
+                found |= read.status >= 500;
+            }
+        }
+        assert!(found, "the damage was not met");
+        for _ in 0..3 {
+            let written = admin.post(&world.secrets(), secret("lost")).await;
+            assert_eq!(written.status, 503, "{}", written.body);
+            let token = admin.exchange_key(&world.key).await.unwrap();
+            assert!(token.status >= 500 && token.body.get("access_token").is_none(), "{}", token.body);
+            assert_eq!(admin.get("/readyz").await.status, 503);
+        }
+    });
+}

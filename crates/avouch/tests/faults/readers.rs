@@ -15,6 +15,8 @@ use crate::runtime;
 /// One such crowd at a time.
 static CROWD: Mutex<()> = Mutex::new(());
 const READERS: usize = 1000;
+/// On PostgreSQL, whose server takes its part of the same processor: more would wait for longer than a request may.
+const READERS_OF_REPLICAS: usize = 300;
 const VERSIONS: usize = 10;
 
 /// What one reader saw: how many versions were answered when he began, the version and its payload.
@@ -59,7 +61,7 @@ fn number(text: &str) -> usize {
 }
 
 /// Rotates by turns at each of the servers, read at all of them.
-async fn rotate(world: &World, at: &[Client]) {
+async fn rotate(world: &World, at: &[Client], readers: usize) {
     let secret = json!({"secret_type": "arbitrary", "name": "turns", "payload": payload(1)});
     let secret = at[0].post(&world.secrets(), secret).await.ok().text("/id");
     let path = format!("{}/{secret}/versions", world.secrets());
@@ -69,7 +71,7 @@ async fn rotate(world: &World, at: &[Client]) {
         begun: AtomicUsize::new(1),
         over: AtomicBool::new(false),
     });
-    let readers: Vec<_> = (0..READERS)
+    let reading: Vec<_> = (0..readers)
         .map(|n| tokio::spawn(read(at[n % at.len()].clone(), format!("{path}/current"), shared.clone())))
         .collect();
     let mut ids = HashMap::from([(first, 1)]);
@@ -90,7 +92,7 @@ async fn rotate(world: &World, at: &[Client]) {
     shared.over.store(true, Ordering::SeqCst);
     let mut reads = 0;
     let mut versions = [0; VERSIONS + 1];
-    for reader in readers {
+    for reader in reading {
         let mut last = 0;
         for (before, id, text) in reader.await.unwrap() {
             let n = number(&text);
@@ -101,7 +103,7 @@ async fn rotate(world: &World, at: &[Client]) {
             reads += 1;
         }
     }
-    assert!(reads >= READERS);
+    assert!(reads >= readers);
     assert!(versions.iter().filter(|n| **n > 0).count() > 2, "nobody read while it turned: {versions:?}");
 }
 
@@ -117,7 +119,7 @@ fn a_rotation_under_a_thousand_readers_shows_each_a_whole_version_and_none_an_ol
     runtime().block_on(async {
         let server = setup.start();
         let world = World::build(&server, &setup.data).await;
-        rotate(&world, &[server.login(&world.key).await]).await;
+        rotate(&world, &[server.login(&world.key).await], READERS).await;
     });
 }
 
@@ -135,6 +137,6 @@ fn a_rotation_under_readers_at_two_replicas_shows_each_a_whole_version_and_none_
         let world = World::build(&a, &setups[maker].data).await;
         let at_a = a.login(&world.key).await;
         let at_b = at_a.at(&b);
-        rotate(&world, &[at_a, at_b]).await;
+        rotate(&world, &[at_a, at_b], READERS_OF_REPLICAS).await;
     });
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::{Api, Call, segment};
 use crate::failure::Result;
+use crate::input::confirm;
 use crate::output::cell;
 use crate::select;
 use crate::session::Session;
@@ -37,6 +38,24 @@ pub enum Command {
         /// Family name
         #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
         last_name: String,
+    },
+    /// Let a user of the account do nothing
+    UserDisable {
+        /// E-mail address or IAM id
+        user: String,
+    },
+    /// Let a disabled user act again
+    UserEnable {
+        /// E-mail address or IAM id
+        user: String,
+    },
+    /// Take a user out of the account, with the user's API keys, policies and sessions
+    UserRemove {
+        /// E-mail address or IAM id
+        user: String,
+        /// Do not ask
+        #[arg(short, long)]
+        force: bool,
     },
 }
 
@@ -97,7 +116,32 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
             let user = api.send(Call::post("/avouch/v1/users").json(body)).await?.body;
             s.out.object(&user, &[("User ID", cell(&user, "user_id")), ("IAM ID", cell(&user, "iam_id"))])
         }
+        Command::UserDisable { user } => state(s, &api, &user, "DISABLED_CLASSIC_INFRASTRUCTURE").await,
+        Command::UserEnable { user } => state(s, &api, &user, "ACTIVE").await,
+        Command::UserRemove { user, force } => {
+            let path = user_path(&api, &user).await?;
+            confirm(force, &format!("Really remove user '{user}' from the account?"))?;
+            s.out.progress(format!("Removing user {user}"));
+            api.send(Call::delete(path)).await?;
+            s.out.ok();
+            s.out.note(format!("User {user} is removed."));
+            Ok(())
+        }
     }
+}
+
+async fn state(s: &Session, api: &Api, user: &str, state: &str) -> Result<()> {
+    let path = user_path(api, user).await?;
+    s.out.progress(format!("Changing the state of user {user}"));
+    api.send(Call::patch(path).json(json!({"state": state}))).await?;
+    s.out.ok();
+    s.out.note(format!("User {user} is {}.", if state == "ACTIVE" { "enabled" } else { "disabled" }));
+    Ok(())
+}
+
+async fn user_path(api: &Api, user: &str) -> Result<String> {
+    let iam_id = user_iam_id(api, user).await?;
+    Ok(format!("/v2/accounts/{}/users/{}", segment(api.account()?), segment(&iam_id)))
 }
 
 async fn accounts(api: &Api) -> Result<Vec<Value>> {

@@ -99,6 +99,12 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
     if s.state.config.skip_tls && !loopback(&endpoint) {
         s.out.note("WARNING: the server's certificate is not checked.");
     }
+    if endpoint.starts_with("http:") && !loopback(&endpoint) {
+        s.out.note("WARNING: the server is reached without TLS; whoever is in between reads the credential.");
+    }
+    if s.state.config.endpoint != endpoint && crate::sm::forget_service_url(s)? {
+        s.out.note("The address of Secrets Manager that was set for another server is forgotten.");
+    }
     if s.out.table() && !s.out.quiet {
         s.out.note(format!("API endpoint: {endpoint}"));
     }
@@ -142,11 +148,20 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
 }
 
 /// Runs `logout`.
-pub fn logout(s: &mut Session) -> Result<()> {
+pub async fn logout(s: &mut Session) -> Result<()> {
+    let refresh = s.state.config.tokens.refresh.clone();
     s.state.forget_session();
     s.state.save()?;
     s.out.user.clear();
     s.out.progress("Logging out");
+    // Here the session is over in any case; at the server it ends by itself if nobody can be reached.
+    if !refresh.is_empty() {
+        let ended =
+            s.anonymous(&s.endpoint())?.form("/avouch/v1/logout", &[("refresh_token", refresh)]).await;
+        if let Err(e) = ended {
+            s.out.note(format!("The server could not be told, so the refresh token lives on: {}", e.text()));
+        }
+    }
     s.out.ok();
     Ok(())
 }

@@ -42,7 +42,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
     match command {
         Command::Api(args) => settings::api(s, args).await,
         Command::Login(args) => login::run(s, *args).await,
-        Command::Logout => login::logout(s),
+        Command::Logout => login::logout(s).await,
         Command::Target(args) => target::run(s, args).await,
         Command::Regions => settings::regions(s),
         Command::Version => settings::version(s),

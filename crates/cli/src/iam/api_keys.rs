@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{put, service_ids};
 use crate::api::{Api, Call, segment};
+use crate::core::account;
 use crate::failure::{Result, failed, usage};
 use crate::input::{confirm, word};
 use crate::output::cell;
@@ -26,9 +27,12 @@ pub enum Command {
     },
     /// Show one of one's own API keys
     ApiKey(Own),
-    /// Create an API key for oneself
+    /// Create an API key for oneself, or the first one of a user who was added
     ApiKeyCreate {
         name: String,
+        /// Make the first key of this user (e-mail or IAM id), who holds nothing yet
+        #[arg(long, value_name = "USER")]
+        user: Option<String>,
         #[command(flatten)]
         new: New,
     },
@@ -165,6 +169,7 @@ pub struct Change {
 /// Whose key.
 enum Owner {
     Caller,
+    User(String),
     ServiceId(String),
 }
 
@@ -200,7 +205,9 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         }
         Command::ApiKey(key) => show(s, key.into()).await,
         Command::ServiceApiKey(key) => show(s, key.into()).await,
-        Command::ApiKeyCreate { name, new } => create(s, name, Owner::Caller, new).await,
+        Command::ApiKeyCreate { name, user, new } => {
+            create(s, name, user.map_or(Owner::Caller, Owner::User), new).await
+        }
         Command::ServiceApiKeyCreate { name, service_id, new } => {
             create(s, name, Owner::ServiceId(service_id), new).await
         }
@@ -222,6 +229,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
 async fn iam_id(api: &Api, owner: &Owner, several: Several) -> Result<String> {
     match owner {
         Owner::Caller => Ok(api.claims.iam_id.clone()),
+        Owner::User(wanted) => account::user_iam_id(api, wanted).await,
         Owner::ServiceId(wanted) => Ok(cell(&service_ids::find(api, wanted, several).await?, "iam_id")),
     }
 }
@@ -285,6 +293,14 @@ fn details(s: &Session, key: &Value, value: String) -> Result<()> {
     s.out.object(key, &rows)
 }
 
+/// Deletes a key whose value nobody will ever know; says what became of it.
+async fn undone(api: &Api, key: &Value) -> String {
+    match api.send(Call::delete(path(key))).await {
+        Ok(_) => "The key was deleted again.".to_owned(),
+        Err(_) => format!("API key {} was created and its value is lost: delete it.", cell(key, "id")),
+    }
+}
+
 async fn create(s: &mut Session, name: String, owner: Owner, new: New) -> Result<()> {
     let api = s.api().await?;
     s.out.progress(format!("Creating API key {name}"));
@@ -307,22 +323,23 @@ async fn create(s: &mut Session, name: String, owner: Owner, new: New) -> Result
         None => None,
     };
     let key = api.send(call).await?.body;
+    if cell(&key, "apikey").is_empty() {
+        return Err(failed("The server answered without an API key."));
+    }
     let Some((file, place)) = place else {
         s.out.note("The API key is shown this once and cannot be read again.");
         let value = cell(&key, "apikey");
-        return details(s, &key, value);
+        return match details(s, &key, value) {
+            Ok(()) => Ok(()),
+            Err(e) => Err(failed(format!("{} {}", e.text(), undone(&api, &key).await))),
+        };
     };
     let content = json!({"name": key["name"], "description": cell(&key, "description"), "createdAt": key["created_at"],
         "apikey": key["apikey"]});
     let text =
         serde_json::to_vec_pretty(&content).map_err(|_| failed("The key file cannot be written as JSON."))?;
     if let Err(e) = place.fill(&text) {
-        // Nobody will ever know its value.
-        let left = match api.send(Call::delete(path(&key))).await {
-            Ok(_) => "The key was deleted again.".to_owned(),
-            Err(_) => format!("API key {} was created and its value is lost: delete it.", cell(&key, "id")),
-        };
-        return Err(failed(format!("{file} cannot be written: {e}. {left}")));
+        return Err(failed(format!("{file} cannot be written: {e}. {}", undone(&api, &key).await)));
     }
     s.out.note(format!("The API key is in {file}."));
     let mut shown = key;

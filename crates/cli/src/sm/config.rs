@@ -48,6 +48,16 @@ pub fn service_url(s: &Session) -> Result<Option<String>> {
     Ok(Some(url).filter(|u| !u.is_empty()))
 }
 
+/// Forgets the address that was set, for a login at another server; true if there was one.
+pub fn forget_service_url(s: &Session) -> Result<bool> {
+    let mut values = s.state.plugin(PLUGIN)?;
+    let there = values.remove(Setting::ServiceUrl.as_str()).is_some();
+    if there {
+        s.state.save_plugin(PLUGIN, &values)?;
+    }
+    Ok(there)
+}
+
 /// Runs a command on settings.
 pub fn run(s: &Session, command: Command) -> Result<()> {
     let mut values = s.state.plugin(PLUGIN)?;

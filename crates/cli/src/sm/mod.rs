@@ -2,6 +2,8 @@
 //! `--instance-id`, then `SECRETS_MANAGER_URL`, then the setting, then the only instance of the account.
 
 mod config;
+
+pub use config::forget_service_url;
 mod groups;
 mod locks;
 mod prototype;

@@ -61,7 +61,7 @@ pub fn of(action: &str, status: u16, locked: bool) -> Severity {
     }
     match action.rsplit('.').next().unwrap_or_default() {
         "delete" | "remove" | "revoke" | "deny" => Severity::Critical,
-        "update" | "restore" | "schedule_reclaim" | "refresh" => Severity::Warning,
+        "update" | "state-change" | "restore" | "schedule_reclaim" | "refresh" => Severity::Warning,
         _ if action == "secrets-manager.secret-version.create" => Severity::Warning,
         _ => Severity::Normal,
     }

@@ -42,6 +42,7 @@ declared! {
     DENIED: "request", "iam-am.access.deny", "a request was refused at an endpoint without events, or its token proves nobody";
     SESSION_ENDED: "sessions", "iam-identity.session.revoke", "a refresh token came twice, which ends its session";
     SIGNING_KEY: "rotation", "iam-identity.signing-key.rotate", "a new signing key was made";
+    SIGNING_KEY_GONE: "rotation", "iam-identity.signing-key.delete", "a signing key went, whose tokens all expired";
     USER_KEY_PURGED: "api-key-purge", "iam-identity.user-apikey.delete", "an expired API key of a user was removed";
     SERVICE_KEY_PURGED: "api-key-purge", "iam-identity.serviceid-apikey.delete", "an expired API key of a service ID was removed";
     CLUSTER_KEYS: "keys", "iam-identity.cluster.refresh", "the keys of a cluster changed, or could not be fetched";

@@ -168,8 +168,14 @@ async fn run(store: Store, mut jobs: mpsc::Receiver<Job>, late: Arc<Late>) {
     let mut last = false;
     while !last {
         if kept.is_empty() {
-            if jobs.recv_many(&mut batch, BATCH).await == 0 {
-                return;
+            let Some(first) = jobs.recv().await else { return };
+            // Who is about to hand over as well goes first: one commit more costs more than this turn.
+            tokio::task::yield_now().await;
+            batch.push(first);
+            while batch.len() < BATCH
+                && let Ok(job) = jobs.try_recv()
+            {
+                batch.push(job);
             }
         } else {
             // Nothing new in this time: try the old again. The last time if nobody is there any more.

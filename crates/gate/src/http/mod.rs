@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use avouch_wire::time::Timestamp;
@@ -212,7 +212,10 @@ where
         Err(e) => rendered(app, &route.service, e, &context()).status,
     };
     if let Err(unwritable) = caught(operation, ctx.finish(status, outcome.as_ref().err())).await.flatten() {
-        outcome = Err(unwritable);
+        // Of a change that may have been kept it must not be said that nothing was done.
+        if !outcome.as_ref().is_err_and(Error::is_unknown_outcome) {
+            outcome = Err(unwritable);
+        }
     }
     let mut response = match outcome {
         Ok(response) => finish_ok(response, &head.headers, &transaction_id),
@@ -315,19 +318,13 @@ where
 {
     let limit = route.endpoint.body_limit;
     let waits = !body.is_end_stream();
-    let mut share = ctx.app().bodies.share();
+    let mut share = ctx.app().bodies.share(ctx.address());
     let body = match tokio::time::timeout(BODY_TIME, share.collect(body, limit)).await {
         Ok(collected) => collected?,
         Err(_) => return Err(Error::invalid("body", "The request body took too long.").with_status(408)),
     };
-    // Whoever is slow to send the body does not stay who he was, and it is later now: the token may have ended meanwhile.
     if waits {
-        ctx.0.now.store(ctx.app().clock.now().millis(), Ordering::Relaxed);
-        if let Ok(caller) = ctx.caller()
-            && !(ctx.app().lives(caller).await? && ctx.now().secs() < caller.claims.exp)
-        {
-            return Err(dead_identity());
-        }
+        ctx.resume().await?;
     }
     let request = Request {
         method: head.method.clone(),

@@ -205,6 +205,15 @@ pub fn groups_of(tx: &mut Tx<'_>, account: &AccountId, iam_id: &str) -> Result<V
     rows.iter().map(|r| Ok(r.get(0)?)).collect()
 }
 
+/// Whether an identity is in a group of any account.
+///
+/// # Errors
+/// Those of the store.
+pub fn member_anywhere(tx: &mut Tx<'_>, iam_id: &str) -> Result<bool> {
+    let sql = "select 1 from access_group_members where iam_id = $1 limit 1";
+    Ok(tx.query_opt(sql, &params![iam_id])?.is_some())
+}
+
 /// All memberships of an account: identity, group.
 ///
 /// # Errors

@@ -161,8 +161,10 @@ fn newcomer(app: &App, tx: &mut Tx<'_>, account: &AccountId, user: &IamId) -> Re
         return Ok(false);
     }
     // Whoever was given something before his first key must not be met by who has less.
-    let held = !policies::sql::of_subject(tx, account, user.as_str(), policies::State::Active)?.is_empty()
-        || !access_groups::sql::groups_of(tx, account, user.as_str())?.is_empty()
+    // In whatever account: a key of one account can be one's way into another.
+    let held = app.links.identities.member_elsewhere(tx, account, user)?
+        || policies::sql::held_anywhere(tx, user.as_str())?
+        || access_groups::sql::member_anywhere(tx, user.as_str())?
         || !identities::sql::by_iam_id(tx, user.as_str())?.is_empty();
     if held {
         return Ok(false);

@@ -124,6 +124,15 @@ pub fn of_subject(tx: &mut Tx<'_>, account: &AccountId, subject: &str, state: St
     tx.query(&sql, &params![account.as_str(), subject, state.as_str()])?.iter().map(read).collect()
 }
 
+/// Whether an identity has an active policy in any account.
+///
+/// # Errors
+/// Those of the store.
+pub fn held_anywhere(tx: &mut Tx<'_>, subject: &str) -> Result<bool> {
+    let sql = "select 1 from policies where subject = $1 and state = 'active' limit 1";
+    Ok(tx.query_opt(sql, &params![subject])?.is_some())
+}
+
 /// Active policies whose resource names this service instance.
 ///
 /// # Errors

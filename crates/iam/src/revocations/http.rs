@@ -2,19 +2,25 @@
 
 use avouch_gate::{Ctx, Endpoint, Error, Request, Response, Result, Target};
 use avouch_policy::access::ResourceAttrs;
+use avouch_store::Tx;
 use avouch_wire::crn::Crn;
 use avouch_wire::ids::{AccountId, IamId, IamKind};
 use avouch_wire::time::Timestamp;
 use avouch_wire::token::{Revocation, RevocationRequest, Session, SessionList};
 
 use super::sql;
-use crate::token::sessions;
+use crate::token::api_key::counted_id;
+use crate::token::{activity, sessions};
 
 /// What ends the tokens of a profile, of a service ID, and of anybody else.
 const OF_PROFILE: &str = "iam-identity.profile.revoke_session";
 const OF_SERVICE_ID: &str = "iam-identity.serviceid.update";
 const OF_OTHERS: &str = "iam-identity.session.manage";
 const LIST: &str = "iam-identity.profile.get_session";
+
+/// Seconds by which clocks may be wrong: as long as a token lives. A revocation ends what was issued by such a clock, and
+/// the identity logs in again when that time has come.
+const CLOCKS_DIFFER: i64 = 3600;
 
 /// The endpoints.
 pub fn endpoints() -> Vec<Endpoint> {
@@ -45,17 +51,15 @@ async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let iam_id = IamId::parse(&body.iam_id)
         .map_err(|_| Error::invalid("iam_id", "The property 'iam_id' is not a valid IAM id."))?;
     let now = ctx.now();
-    let issued_before = match &body.issued_before {
-        // Tokens count by the second: those of the present one end too.
-        None => now.plus_millis(1),
-        Some(text) => Timestamp::parse_rfc3339(text).ok().filter(|at| *at <= now).ok_or_else(|| {
+    let asked = match &body.issued_before {
+        None => None,
+        Some(text) => Some(Timestamp::parse_rfc3339(text).ok().filter(|at| *at <= now).ok_or_else(|| {
             Error::invalid(
                 "issued_before",
                 "The property 'issued_before' must be a time (RFC 3339) that is past.",
             )
-        })?,
+        })?),
     };
-    let all = body.issued_before.is_none();
     let account = ctx.caller()?.account().clone();
     let action = match iam_id.kind() {
         IamKind::Profile => OF_PROFILE,
@@ -70,10 +74,14 @@ async fn create(ctx: Ctx, request: Request) -> Result<Response> {
     let in_force = ctx
         .write(permit, move |tx, details| {
             details.request("iam_id", i.as_str());
+            let issued_before = match asked {
+                Some(at) => at,
+                None => up_to_now(tx, &a, &i, now)?,
+            };
             details.request("issued_before", issued_before.rfc3339_millis());
             details.status = 201;
             let in_force = sql::put(tx, &a, &i, issued_before, (now, by.as_str()))?;
-            if all {
+            if asked.is_none() {
                 sessions::end_all(tx, &a, &i, now)?;
             }
             tx.changed(a.as_str(), "identity", i.as_str())?;
@@ -88,6 +96,19 @@ async fn create(ctx: Ctx, request: Request) -> Result<Response> {
             issued_before: in_force.rfc3339_millis(),
         },
     )
+}
+
+/// Later than every token of the identity that there is. A replica whose clock runs ahead dates tokens by that clock, and
+/// notes the last one in their commit; so does one whose clock was set back since. It counts as
+/// far as clocks may be wrong.
+fn up_to_now(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId, now: Timestamp) -> Result<Timestamp> {
+    let id = match iam_id.as_profile() {
+        Some(profile) => profile.as_str().to_owned(),
+        None => counted_id(iam_id),
+    };
+    let last = activity::of(tx, account, &id)?.last_authn.filter(|at| *at <= now.plus_secs(CLOCKS_DIFFER));
+    // Tokens count by the second: those of the present one end too.
+    Ok(last.map_or(now, |at| at.max(now)).plus_millis(1))
 }
 
 async fn list(ctx: Ctx, request: Request) -> Result<Response> {

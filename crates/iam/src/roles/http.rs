@@ -1,7 +1,8 @@
 //! Requests on roles.
 
 use avouch_gate::etag;
-use avouch_gate::{Ctx, Endpoint, Error, Kind, Permit, Request, Response, Result};
+use avouch_gate::{Ctx, Endpoint, Error, Kind, Permit, Request, Response, Result, Target};
+use avouch_policy::access::ResourceAttrs;
 use avouch_policy::roles::{Catalogue, RolesFor, Target as About};
 use avouch_wire::access::{CreateRole, ReplaceRole};
 use avouch_wire::ids::{AccountId, RoleId};
@@ -22,7 +23,7 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/v2/roles/{role_id}", "get_role", get)
             .actions(&["iam-access-management.customRole.read"]),
         Endpoint::put("/v2/roles/{role_id}", "replace_role", replace)
-            .actions(&["iam-access-management.customRole.update"])
+            .actions(&["iam-access-management.customRole.update", "iam.policy.create"])
             .events(TARGET, &["iam-am.role.update"]),
         Endpoint::delete("/v2/roles/{role_id}", "delete_role", delete)
             .actions(&["iam-access-management.customRole.delete"])
@@ -201,12 +202,21 @@ async fn replace(ctx: Ctx, request: Request) -> Result<Response> {
     )
     .await
     .map_err(|e| hidden(e, role.id.as_str()))?;
+    // Whoever holds the role holds the new actions at once, so it takes the right to grant them. COMPAT: published is that
+    // the right to edit roles is enough; who may edit and not grant could then widen the role that he holds himself.
+    if body.actions.iter().any(|action| !role.actions.contains(action)) {
+        let attrs = ResourceAttrs::service(&role.account, &role.service);
+        let target = Target::global("iam-access-management", &role.account, attrs, role.crn.clone())
+            .named(&role.display_name);
+        ctx.authorize("iam.policy.create", &target).await?;
+    }
     let (now, by, fresh) =
         (ctx.now(), ctx.caller()?.iam_id().as_str().to_owned(), ctx.uuid().simple().to_string());
-    let id = role.id;
+    let (id, known) = (role.id, role.etag);
     let role = ctx
         .write(permit, move |tx, event| {
             let mut role = sql::get(tx, &id)?.ok_or_else(|| not_found(id.as_str()))?;
+            etag::check(&known, &role.etag).map_err(stale)?;
             event.target(&role.crn, &role.display_name);
             event.request("old_actions", role.actions.clone()).request("new_actions", body.actions.clone());
             etag::check(&wanted, &role.etag).map_err(stale)?;

@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use avouch_crypto::jws::{Alg, SigningKey};
 use avouch_crypto::rng;
-use avouch_gate::audit::{OPERATOR_ACCOUNT, sql as audit_sql, unasked};
+use avouch_gate::audit::{
+    OPERATOR_ACCOUNT, sql as audit_sql,
+    unasked::{self, Unasked},
+};
 use avouch_gate::authn::{TokenKey, TokenKeys};
 use avouch_gate::ctx::background_event;
 use avouch_gate::{App, Details, Error, Permit, Result, Target};
@@ -152,11 +155,15 @@ pub async fn tick(app: &Arc<App>) -> Result<()> {
         create(app, alg, now, active_at).await?;
     }
     if !planned.delete.is_empty() {
-        let delete = planned.delete;
+        let gone: Vec<Times> =
+            times.iter().filter(|key| planned.delete.contains(&key.kid)).cloned().collect();
+        let shared = app.clone();
         app.store
             .write(move |tx| {
-                for kid in &delete {
-                    sql::delete(tx, kid)?;
+                for key in &gone {
+                    if sql::delete(tx, &key.kid)? {
+                        audit_sql::insert(tx, &told(&shared, now, &unasked::SIGNING_KEY_GONE, key)?)?;
+                    }
                 }
                 Ok::<_, Error>(())
             })
@@ -191,7 +198,7 @@ async fn create(app: &Arc<App>, alg: Alg, now: Timestamp, active_at: Timestamp) 
     let jwk = serde_json::to_string(&key.jwk(&kid)).map_err(Error::internal)?;
     let stored =
         StoredKey { times: Times { kid, alg: alg.name().to_owned(), created_at: now, active_at }, sealed };
-    let event = rotation_event(app, now, &stored.times)?;
+    let event = told(app, now, &unasked::SIGNING_KEY, &stored.times)?;
     app.store
         .write(move |tx| {
             let present = sql::times(tx)?;
@@ -213,7 +220,13 @@ fn aad(kid: &str) -> Vec<u8> {
     format!("signing-key:{kid}").into_bytes()
 }
 
-fn rotation_event(app: &App, now: Timestamp, key: &Times) -> Result<avouch_gate::audit::Event> {
+/// The event of a key that came or went.
+fn told(
+    app: &App,
+    now: Timestamp,
+    event: &'static Unasked,
+    key: &Times,
+) -> Result<avouch_gate::audit::Event> {
     let account = AccountId::parse(OPERATOR_ACCOUNT).map_err(Error::internal)?;
     let attrs = ResourceAttrs::service(&account, "iam-identity");
     let crn = format!(
@@ -223,7 +236,7 @@ fn rotation_event(app: &App, now: Timestamp, key: &Times) -> Result<avouch_gate:
     let target = Target::global("iam-identity", &account, attrs, crn)
         .named(key.kid.clone())
         .of_type("iam-identity/signing-key");
-    let permit = Permit::system(&unasked::SIGNING_KEY, target);
+    let permit = Permit::system(event, target);
     let mut details = Details::default();
     details.response("kid", key.kid.clone());
     details.response("alg", key.alg.clone());

@@ -16,6 +16,10 @@ use super::ActiveKey;
 /// Requests under way per signing thread; beyond it new ones are told to come back.
 const WAITING_PER_THREAD: usize = 64;
 
+/// Tokens that one thread signs before it hands any of them over, when so many wait: then their events share a commit,
+/// and the threads that wait for them are woken once. An RS256 signature takes 0.2 to 0.8 ms.
+const TOGETHER: usize = 8;
+
 struct Job {
     key: Arc<ActiveKey>,
     claims: Box<TokenClaims>,
@@ -60,17 +64,15 @@ impl Pool {
         for n in 0..threads {
             let jobs = jobs.clone();
             let run = move || {
-                for job in jobs {
-                    // Nobody waits for it any more.
-                    if job.done.is_closed() {
-                        continue;
+                let mut signed = Vec::with_capacity(TOGETHER);
+                while let Ok(first) = jobs.recv() {
+                    // The others of this round are left to the other threads.
+                    let share = (jobs.len() / threads).min(TOGETHER - 1);
+                    for job in std::iter::once(first).chain(jobs.try_iter().take(share)) {
+                        signed.extend(token(job));
                     }
-                    // A panic means a broken signature: the request fails, the thread lives on.
-                    let signed = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                        jws::compact(&job.key.key, &job.key.kid, &*job.claims)
-                    }));
-                    if let Ok(token) = signed {
-                        let _ = job.done.send(token);
+                    for (token, done) in signed.drain(..) {
+                        let _ = done.send(token);
                     }
                 }
             };
@@ -115,6 +117,17 @@ impl Pool {
     }
 }
 
+/// The token of a request, and who waits for it; `None` when nobody does any more.
+fn token(job: Job) -> Option<(String, oneshot::Sender<String>)> {
+    let Job { key, claims, done, _place } = job;
+    if done.is_closed() {
+        return None;
+    }
+    // A panic means a broken signature: the request fails, the thread lives on.
+    let signed = std::panic::catch_unwind(AssertUnwindSafe(|| jws::compact(&key.key, &key.kid, &*claims)));
+    signed.ok().map(|token| (token, done))
+}
+
 fn overloaded() -> Error {
     Error::new(Kind::Unavailable, "The token service is overloaded.").retry_after(1)
 }
@@ -137,6 +150,42 @@ mod tests {
         assert!(pool.slot().is_ok());
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn however_many_are_signed_together_each_gets_his_own_and_the_gone_hold_up_nobody() {
+        let pool = Arc::new(Pool::start());
+        let key = Arc::new(ActiveKey { kid: "k".into(), key: SigningKey::generate(Alg::ES256).unwrap() });
+        let ask = |jti: String| {
+            let (pool, key) = (pool.clone(), key.clone());
+            let mut asked = claims();
+            asked.jti.clone_from(&jti);
+            tokio::spawn(async move {
+                let slot = pool.slot().unwrap();
+                (jti, pool.sign(&slot, key, asked).await.unwrap())
+            })
+        };
+        let asking: Vec<_> = (0..pool.limit).map(|n| ask(format!("jti-{n}"))).collect();
+        let mut waiting = Vec::new();
+        for (n, one) in asking.into_iter().enumerate() {
+            if n % 3 == 0 { one.abort() } else { waiting.push(one) }
+        }
+        for one in waiting {
+            let (jti, token) = one.await.unwrap();
+            let body = avouch_crypto::base64url::decode(token.split('.').nth(1).unwrap()).unwrap();
+            let claims: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(claims["jti"], jti);
+        }
+    }
+
+    fn claims() -> TokenClaims {
+        serde_json::from_value(serde_json::json!({
+            "iam_id": "IBMid-1", "id": "IBMid-1", "realmid": "IBMid", "jti": "j", "identifier": "1", "sub": "s",
+            "authn": {"sub": "s", "iam_id": "IBMid-1"}, "iat": 0, "exp": 1, "iss": "i", "grant_type": "g",
+            "account": {"valid": true, "bss": "0123456789abcdef0123456789abcdef"},
+            "scope": "ibm", "client_id": "c", "acr": 1, "amr": ["pwd"],
+        }))
+        .unwrap()
+    }
+
     #[test]
     fn whoever_gives_up_waiting_frees_no_place_for_one_more_to_be_signed() {
         // Nobody signs here, so that the job stays where it is.
@@ -145,13 +194,7 @@ mod tests {
         let slot = pool.slot().unwrap();
         let (done, receiver) = oneshot::channel();
         let key = Arc::new(ActiveKey { kid: "k".into(), key: SigningKey::generate(Alg::ES256).unwrap() });
-        let claims = serde_json::from_value(serde_json::json!({
-            "iam_id": "IBMid-1", "id": "IBMid-1", "realmid": "IBMid", "jti": "j", "identifier": "1", "sub": "s",
-            "authn": {"sub": "s", "iam_id": "IBMid-1"}, "iat": 0, "exp": 1, "iss": "i", "grant_type": "g",
-            "account": {"valid": true, "bss": "0123456789abcdef0123456789abcdef"},
-            "scope": "ibm", "client_id": "c", "acr": 1, "amr": ["pwd"],
-        }));
-        let job = Job { key, claims: Box::new(claims.unwrap()), done, _place: slot.clone() };
+        let job = Job { key, claims: Box::new(claims()), done, _place: slot.clone() };
         pool.queue.send(job).unwrap();
         drop((slot, receiver));
         assert!(pool.slot().is_err());

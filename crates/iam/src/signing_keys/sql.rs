@@ -57,13 +57,12 @@ pub fn insert(tx: &mut Tx<'_>, key: &StoredKey, jwk: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes a key that neither signs nor verifies any more.
+/// Removes a key that neither signs nor verifies any more; false when another replica did.
 ///
 /// # Errors
 /// Those of the store.
-pub fn delete(tx: &mut Tx<'_>, kid: &str) -> Result<()> {
-    tx.execute("delete from signing_keys where kid = $1", &params![kid])?;
-    Ok(())
+pub fn delete(tx: &mut Tx<'_>, kid: &str) -> Result<bool> {
+    Ok(tx.execute("delete from signing_keys where kid = $1", &params![kid])? > 0)
 }
 
 fn read(row: &Row) -> Result<StoredKey> {

@@ -28,7 +28,8 @@ pub fn note(
 ) -> Result<()> {
     tx.execute(
         "insert into authentications (account_id, object_id, node, total, last_at) values ($1, $2, $3, $5, $4) \
-         on conflict (account_id, object_id, node) do update set total = authentications.total + $5, last_at = $4",
+         on conflict (account_id, object_id, node) do update set total = authentications.total + $5, \
+         last_at = case when authentications.last_at > $4 then authentications.last_at else $4 end",
         &params![account.as_str(), object, node, at.millis(), times],
     )?;
     Ok(())

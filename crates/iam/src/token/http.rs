@@ -95,6 +95,24 @@ pub async fn assumable_profiles(ctx: Ctx, request: Request) -> Result<Response> 
     Response::json(200, &json!({"count": profiles.len(), "profiles": profiles}))
 }
 
+/// Ends the session of a refresh token for the client that it belongs to. What is no token, or of an ended session, is
+/// answered alike: there is nothing left to end.
+pub async fn logout(ctx: Ctx, request: Request) -> Result<Response> {
+    let client = Client::of(&request)?.required()?;
+    let hash = sessions::hash_of(Form::read(&request)?.required("refresh_token")?);
+    let found = ctx
+        .read(move |tx| {
+            let Some(token) = sessions::token(tx, &hash)? else { return Ok(None) };
+            sessions::get(tx, &token.session)
+        })
+        .await?;
+    match found.filter(|session| session.client_id == client.id()) {
+        Some(session) => super::refresh::logout(&ctx, &session).await?,
+        None => ctx.recorded(),
+    }
+    Ok(Response::empty(204))
+}
+
 /// Keeps a session of the command line from falling asleep. Unknown sessions are told like ended ones, and one that is
 /// over by the rule of a refresh does not wake up.
 pub async fn keep_session(ctx: Ctx, request: Request) -> Result<Response> {

@@ -104,6 +104,11 @@ pub fn service() -> Service {
                 .body_limit(FORM_LIMIT),
             Endpoint::get("/identity/profiles", "list_assumable_profiles_by_query", http::assumable_profiles)
                 .anonymous(),
+            Endpoint::post("/avouch/v1/logout", "logout", http::logout)
+                .anonymous()
+                .protective(true)
+                .body_limit(FORM_LIMIT)
+                .events("iam-identity/session", &["iam-identity.user.logout"]),
             Endpoint::patch("/v1/sessions/{session_id}/state", "update_session_state", http::keep_session)
                 .anonymous()
                 .effect(avouch_gate::Effect::Read)

@@ -3,7 +3,8 @@
 //! A refresh token works once. It refuses one that was used before, and then ends the whole session, because somebody
 //! else has it too.
 
-use avouch_gate::audit::unasked;
+use avouch_gate::audit::{Initiator, unasked};
+use avouch_gate::ctx::type_uri;
 use avouch_gate::{Ctx, Details, Error, Kind, Permit, Result, Target};
 use avouch_policy::access::ResourceAttrs;
 use avouch_wire::ids::{AccountId, IamKind};
@@ -166,6 +167,31 @@ pub async fn reused(ctx: &Ctx, admitted: &Admitted) -> Result<Refused> {
     };
     end(ctx, session).await?;
     Ok(admitted.refused_in(ctx, &session.account, invalid(REUSED)))
+}
+
+/// Ends the session because its owner asks for it.
+pub async fn logout(ctx: &Ctx, session: &Session) -> Result<()> {
+    let attrs = ResourceAttrs::service(&session.account, "iam-identity");
+    let target = Target::global("iam-identity", &session.account, attrs, "")
+        .named(session.id.clone())
+        .of_type("iam-identity/session");
+    // Whoever has the token is its owner, as at a refresh; nothing but his own session ends.
+    let initiator = Initiator {
+        id: session.iam_id.as_str().to_owned(),
+        type_uri: type_uri(&session.iam_id).to_owned(),
+        credential: "refresh_token".to_owned(),
+        address: ctx.address().to_string(),
+        agent: ctx.agent().to_owned(),
+        ..Initiator::default()
+    };
+    let permit = Permit::admitted("iam-identity.user.logout", target, initiator);
+    let (id, by, now) = (session.id.clone(), session.iam_id.clone(), ctx.now());
+    ctx.write(permit, move |tx, details| {
+        details.status = 204;
+        details.request("iam_id", by.as_str());
+        sessions::end(tx, &id, now)
+    })
+    .await
 }
 
 async fn end(ctx: &Ctx, session: &Session) -> Result<()> {

@@ -102,6 +102,40 @@ async fn nobody_makes_the_first_key_of_who_was_given_rights_before() {
 }
 
 #[tokio::test]
+async fn nobody_makes_the_first_key_of_who_was_given_rights_in_another_account() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let other = t.outsider().await;
+    let elsewhere =
+        other.get("/v1/apikeys").await.body["apikeys"][0]["account_id"].as_str().unwrap().to_owned();
+    for given in ["policy", "group", "member"] {
+        let added = admin.post("/avouch/v1/users", json!({"email": format!("{given}@avouch.test")})).await;
+        let ada = text(&added, "iam_id");
+        match given {
+            "policy" => {
+                let equal =
+                    |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
+                let target = json!([equal("accountId", &elsewhere), equal("serviceName", "iam-groups")]);
+                t.grant(&other, &ada, "crn:v1:bluemix:public:iam::::role:Viewer", target).await;
+            }
+            "group" => {
+                let group =
+                    other.post(&format!("/v2/groups?account_id={elsewhere}"), json!({"name": "g"})).await;
+                let members = json!({"members": [{"iam_id": ada, "type": "user"}]});
+                let path = format!("/v2/groups/{}/members", text(&group, "id"));
+                assert_eq!(other.put(&path, members).await.status, 207);
+            }
+            _ => {
+                let user = json!({"email": "m@avouch.test", "iam_id": ada, "account_id": elsewhere});
+                assert_eq!(other.post("/avouch/v1/users", user).await.status, 201);
+            }
+        }
+        let key = json!({"name": "k", "iam_id": ada, "account_id": t.account()});
+        assert_eq!(admin.post("/v1/apikeys", key).await.status, 403, "{given}");
+    }
+}
+
+#[tokio::test]
 async fn the_first_key_of_somebody_else_is_restricted_like_an_own_one() {
     let t = TestApp::new().await;
     let admin = t.admin().await;

@@ -89,6 +89,29 @@ async fn a_custom_role_lives_from_creation_to_deletion() {
 }
 
 #[tokio::test]
+async fn a_role_is_widened_only_by_who_may_grant_what_it_then_holds() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let made = admin
+        .post("/v2/roles", body(&t, "Lister", &["iam-groups.groups.list", "iam-groups.groups.read"]))
+        .await;
+    let path = format!("/v2/roles/{}", made.body["id"].as_str().unwrap());
+    let (editor, iam_id) = t.identity().await;
+    t.grant(&iam_id, &platform("Editor"), json!([eq("serviceName", "iam-access-management")])).await;
+    t.grant(&iam_id, made.body["crn"].as_str().unwrap(), json!([eq("serviceName", "iam-groups")])).await;
+    let editor = editor.with_header("if-match", "*");
+    let change = |actions: &[&str]| json!({"display_name": "Lister", "actions": actions});
+    let wider = ["iam-groups.groups.list", "iam-groups.groups.read", "iam-groups.groups.delete"];
+    let refused = editor.put(&path, change(&wider)).await;
+    assert_eq!(refused.status, 403, "{}", refused.body);
+    assert_eq!(admin.get(&path).await.body["actions"].as_array().unwrap().len(), 2);
+    let narrower = editor.put(&path, change(&["iam-groups.groups.list"])).await;
+    assert_eq!(narrower.status, 200, "{}", narrower.body);
+    t.grant(&iam_id, &platform("Administrator"), json!([eq("serviceName", "iam-groups")])).await;
+    assert_eq!(editor.put(&path, change(&wider)).await.status, 200);
+}
+
+#[tokio::test]
 async fn names_and_action_sets_are_unique_and_known() {
     let t = TestApp::with(|c| c.limits.custom_roles = 2).await;
     let admin = t.admin().await;

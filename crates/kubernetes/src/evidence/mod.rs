@@ -36,6 +36,8 @@ struct Signed {
     loaded: Arc<Loaded>,
     issuer: String,
     kid: Option<String>,
+    /// Of the key that verified it.
+    thumbprint: String,
     claims: Map<String, Value>,
 }
 
@@ -119,6 +121,13 @@ impl Kubernetes {
                 .ask(&self.fetcher, r, url, token, &signed.claims, now, trace)
                 .await
                 .map_err(refuse)?;
+            if !self.still(ctx.app(), &signed).await.map_err(refuse)? {
+                trace.fail("key", || {
+                    key_reason(false, signed.kid.as_deref())
+                        .detail("the registration or its keys changed while the API server was asked")
+                });
+                return Err(refuse(unverifiable("no_usable_key")));
+            }
         }
         Ok(Evidence {
             identity,
@@ -126,6 +135,21 @@ impl Kubernetes {
             kid: signed.kid,
             cap: r.settings.cr_token_cap.then(|| Timestamp::from_secs(exp)),
         })
+    }
+
+    /// Whether registration and key count as they did: to ask an API server takes time.
+    async fn still(&self, app: &Arc<App>, signed: &Signed) -> Result<bool> {
+        let entry = self.registry.entry(app, &signed.issuer).await?;
+        let (known, now) = (&signed.loaded.registration, app.clock.now());
+        Ok(registrations(&entry, None).iter().any(|l| {
+            let r = &l.registration;
+            r.id == known.id
+                && r.active
+                && r.settings == known.settings
+                && l.keys
+                    .iter()
+                    .any(|key| key.stored.thumbprint == signed.thumbprint && key.stored.counts(now))
+        }))
     }
 
     /// Finds the key by issuer and key id, and verifies.
@@ -199,7 +223,7 @@ impl Kubernetes {
             for key in loaded.keys.iter() {
                 let named = kid.as_deref().is_none_or(|kid| key.kid == kid);
                 if key.issuer == issuer && named && key.stored.counts(at) && key.key.alg() == alg {
-                    candidates.push((loaded.clone(), &key.key));
+                    candidates.push((loaded.clone(), key));
                 }
             }
         }
@@ -213,15 +237,15 @@ impl Kubernetes {
             return Err(if stale { keys_unavailable(60) } else { unverifiable("no_usable_key") }.into());
         }
         trace.pass("key", || key_reason(true, kid.as_deref()));
-        let verified = token.verify_which(candidates.iter().map(|(_, key)| *key));
+        let verified = token.verify_which(candidates.iter().map(|(_, key)| &key.key));
         match verified {
             Ok((place, verified)) => {
                 trace.pass("signature", || Reason::check("signature", true).operator(alg.name()));
-                let loaded = candidates
+                let (loaded, thumbprint) = candidates
                     .get(place)
-                    .map(|(loaded, _)| Arc::clone(loaded))
+                    .map(|(loaded, key)| (Arc::clone(loaded), key.stored.thumbprint.clone()))
                     .ok_or_else(|| Error::internal("no such candidate"))?;
-                Ok(Signed { loaded, issuer, kid, claims: verified.claims })
+                Ok(Signed { loaded, issuer, kid, thumbprint, claims: verified.claims })
             }
             Err(_) => {
                 trace.fail("signature", || Reason::check("signature", false).operator(alg.name()));

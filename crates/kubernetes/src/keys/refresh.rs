@@ -103,7 +103,8 @@ pub fn next_refresh(app: &App, now: Timestamp, answers: &[Answered]) -> Timestam
     now.plus_millis(base + offset)
 }
 
-/// Applies answers to the stored keys. The registration is read again: it may have changed while the fetch ran.
+/// Applies answers to the stored keys, unless those of a fetch that began later were: an older answer would bring keys
+/// back that a newer one did not have. The registration is read again: it may have changed while the fetch ran.
 ///
 /// # Errors
 /// `NotFound` when the registration is gone.
@@ -111,14 +112,19 @@ pub fn apply(
     tx: &mut Tx<'_>,
     r: &Registration,
     answers: &[Answered],
-    now: Timestamp,
+    (began, now): (Timestamp, Timestamp),
     next: Timestamp,
 ) -> Result<Outcome> {
     let Some(present) = sql::get(tx, &r.account, r.kind, &r.id)? else {
         return Err(Error::not_found(r.kind.shown(), &r.id));
     };
-    let known = sql::keys(tx, &r.id)?;
     let mut outcome = Outcome::default();
+    // A later time than the present one is of a clock that was set back since.
+    if present.last_refresh.is_some_and(|last| began < last && last <= now) {
+        outcome.warnings.push("another fetch, which began later, was quicker: its keys are kept".into());
+        return Ok(outcome);
+    }
+    let known = sql::keys(tx, &r.id)?;
     let mut good = !answers.is_empty();
     for answer in answers {
         let same =
@@ -152,7 +158,7 @@ pub fn apply(
     }));
     let taken = (!outcome.left_out.is_empty()).then(|| sql::collision().message().to_owned());
     let error = outcome.error.as_ref().map(ToString::to_string).or(taken);
-    sql::note_refresh(tx, &r.id, good.then_some(now), error.as_deref(), Some(next))?;
+    sql::note_refresh(tx, &r.id, good.then_some(began), error.as_deref(), Some(next))?;
     Ok(outcome)
 }
 
@@ -178,6 +184,7 @@ pub fn upload(
 /// # Errors
 /// Those of the store.
 pub async fn run(app: &Arc<App>, k: &Kubernetes, r: &Registration) -> Result<bool> {
+    let began = app.clock.now();
     let answers = Arc::new(fetch_all(k, r).await);
     let now = app.clock.now();
     let next = next_refresh(app, now, &answers);
@@ -192,7 +199,7 @@ pub async fn run(app: &Arc<App>, k: &Kubernetes, r: &Registration) -> Result<boo
     let result = app
         .store
         .write(move |tx| {
-            let outcome = apply(tx, &registration, &applied, now, next)?;
+            let outcome = apply(tx, &registration, &applied, (began, now), next)?;
             if outcome.changed {
                 let mut event = success.clone();
                 event.response.insert("added".into(), json!(outcome.added));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use avouch_crypto::rng;
-use avouch_gate::{Ctx, Error, Kind as ErrorKind, Permit, Request, Response, Result, etag};
+use avouch_gate::{App, Ctx, Error, Kind as ErrorKind, Permit, Request, Response, Result, etag};
 use avouch_store::Tx;
 use avouch_wire::ids::{AccountId, IssuerId};
 use avouch_wire::kubernetes::{
@@ -35,9 +35,8 @@ pub async fn create(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> 
         Kind::Issuer => (String::new(), (String::new(), None)),
     };
     let name: String = body.name.chars().take(63).collect();
-    let permit = ctx
-        .authorize(kind.action(Verb::Create), &new_target(kind, &account, &region, &group.0, &name))
-        .await?;
+    let target = new_target(kind, &account, &region, &group.0, &name);
+    ctx.authorize(kind.action(Verb::Create), &target).await?;
     let checked = rules::check(kind, body, None, &k.fetcher, &app.config.issuer())?;
     let now = ctx.now();
     let id = match kind {
@@ -63,15 +62,21 @@ pub async fn create(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> 
         modified_at: now,
     };
     let answers = fetched(&ctx, &k, &mut r, &checked, &[]).await?;
+    // Whoever asks may own a source that is slow to answer: his right is that of now.
+    ctx.resume().await?;
+    let permit = ctx.authorize(kind.action(Verb::Create), &target).await?;
+    let now = ctx.now();
+    (r.created_at, r.modified_at) = (now, now);
     let crn = r.crn(&app.config.cname)?.to_string();
     let warnings = warnings(&checked, &answers);
     let (given, cname) = (Arc::new(checked), crn.clone());
-    let stored = r.clone();
+    let (stored, shared) = (r.clone(), app.clone());
     let keys = ctx
         .write(permit, move |tx, event| {
             event.status = 201;
             event.target(cname.clone(), stored.name.clone());
             describe(&stored, event);
+            still_in_group(&shared, tx, &stored)?;
             sql::insert(tx, &stored)?;
             put_all_keys(tx, &stored, &given, &answers, &[], now)?;
             sql::keys(tx, &stored.id)
@@ -174,24 +179,23 @@ pub async fn get(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> {
 pub async fn update(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> {
     let k = ctx.app().state::<Kubernetes>()?;
     let r = load(&ctx, kind, request.param("id")?).await?;
-    let permit = authorize(&ctx, &r, Verb::Update).await?;
+    authorize(&ctx, &r, Verb::Update).await?;
     let body = rules::patched(&rules::as_request(&r, &k.fetcher), request.json_value()?)?;
-    change(ctx, request, r, permit, body).await
+    change(ctx, request, r, body).await
 }
 
 /// `PUT`: what is not named takes its default; uploaded keys stay unless a key source is named.
 pub async fn replace(ctx: Ctx, request: Request, kind: Kind) -> Result<Response> {
     let r = load(&ctx, kind, request.param("id")?).await?;
-    let permit = authorize(&ctx, &r, Verb::Update).await?;
+    authorize(&ctx, &r, Verb::Update).await?;
     let body: RegistrationRequest = request.json()?;
-    change(ctx, request, r, permit, body).await
+    change(ctx, request, r, body).await
 }
 
 async fn change(
     ctx: Ctx,
     request: Request,
     old: Registration,
-    permit: Permit,
     body: RegistrationRequest,
 ) -> Result<Response> {
     let app = ctx.app().clone();
@@ -205,13 +209,7 @@ async fn change(
         (Kind::Cluster, Some(id)) if id != old.resource_group => group(&ctx, &old.account, Some(id)).await?.0,
         _ => old.resource_group.clone(),
     };
-    // Claim rules look at the group: who moves a cluster there decides about it as one who makes it there.
-    if group != old.resource_group {
-        for verb in [Verb::Update, Verb::Create] {
-            let there = new_target(old.kind, &old.account, &old.region, &group, &old.name);
-            ctx.authorize(old.kind.action(verb), &there).await?;
-        }
-    }
+    may_move(&ctx, &old, &group).await?;
     let checked = rules::check(old.kind, body, Some(&old), &k.fetcher, &app.config.issuer())?;
     if checked.cr_type != old.cr_type {
         return Err(Error::invalid("cr_type", "The type is part of the CRN and cannot be changed."));
@@ -236,14 +234,22 @@ async fn change(
         .map(|i| i.issuer.clone())
         .collect();
     let answers = fetched(&ctx, &k, &mut r, &checked, &unchanged).await?;
+    // As in `create`. What is written goes out from `old`, so nothing may have changed since, whatever `If-Match` admits.
+    ctx.resume().await?;
+    let permit = authorize(&ctx, &load(&ctx, old.kind, &old.id).await?, Verb::Update).await?;
+    may_move(&ctx, &old, &r.resource_group).await?;
+    let now = ctx.now();
+    r.modified_at = now;
     let crn = r.crn(&app.config.cname)?.to_string();
     let (stored, target, given) = (r.clone(), crn.clone(), Arc::new(checked));
+    let shared = app.clone();
     ctx.write(permit, move |tx, event| {
         let present = sql::get(tx, &stored.account, stored.kind, &stored.id)?
             .ok_or_else(|| Error::not_found(stored.kind.shown(), &stored.id))?;
-        etag::check(&if_match, &present.etag)?;
+        etag::check(&old.etag, &present.etag)?;
         event.target(target.clone(), stored.name.clone());
         describe(&stored, event);
+        still_in_group(&shared, tx, &stored)?;
         let stored = Registration { version: present.version + 1, ..stored.clone() };
         sql::update(tx, &stored)?;
         let issuers: Vec<String> = stored.settings.issuers.iter().map(|i| i.issuer.clone()).collect();
@@ -254,6 +260,17 @@ async fn change(
     forget(&k, &r);
     let r = load(&ctx, r.kind, &r.id).await?;
     answer(&ctx, r, 200).await
+}
+
+/// Claim rules look at the group: who moves a cluster there decides about it as one who makes it there.
+async fn may_move(ctx: &Ctx, old: &Registration, group: &str) -> Result<()> {
+    if group != old.resource_group {
+        for verb in [Verb::Update, Verb::Create] {
+            let there = new_target(old.kind, &old.account, &old.region, group, &old.name);
+            ctx.authorize(old.kind.action(verb), &there).await?;
+        }
+    }
+    Ok(())
 }
 
 /// `DELETE`: every exchange fails at once; links stay and point to nothing.
@@ -290,13 +307,16 @@ pub async fn refresh(ctx: Ctx, request: Request, kind: Kind) -> Result<Response>
 pub async fn refresh_now(ctx: &Ctx, r: &Registration) -> Result<refresh::Outcome> {
     let app = ctx.app().clone();
     let k = app.state::<Kubernetes>()?;
-    let permit = authorize(ctx, r, Verb::Operate).await?;
+    authorize(ctx, r, Verb::Operate).await?;
     if let Some(wait) = k.refreshes.take(&r.id, ctx.now()) {
         return Err(
             Error::new(ErrorKind::RateLimited, "The keys were refreshed too often.").retry_after(wait)
         );
     }
+    let began = ctx.now();
     let answers = Arc::new(refresh::fetch_all(&k, r).await);
+    ctx.resume().await?;
+    let permit = authorize(ctx, &load(ctx, r.kind, &r.id).await?, Verb::Operate).await?;
     let now = ctx.now();
     let next = refresh::next_refresh(&app, now, &answers);
     let (stored, applied) = (r.clone(), answers.clone());
@@ -305,7 +325,7 @@ pub async fn refresh_now(ctx: &Ctx, r: &Registration) -> Result<refresh::Outcome
             let mut outcome = if applied.is_empty() {
                 refresh::Outcome::default()
             } else {
-                refresh::apply(tx, &stored, &applied, now, next)?
+                refresh::apply(tx, &stored, &applied, (began, now), next)?
             };
             event.response("added", json!(outcome.added));
             event.response("missing", json!(outcome.missing));
@@ -520,14 +540,24 @@ async fn group(ctx: &Ctx, account: &AccountId, id: Option<String>) -> Result<(St
     let found = ctx.read(move |tx| app.links.groups.resource_group(tx, &account, id.as_deref())).await?;
     match found {
         Some(group) => Ok((group.id, Some(group.name))),
-        None if named => {
-            Err(Error::invalid("resource_group", "The account has no resource group of that id."))
-        }
+        None if named => Err(no_group()),
         None => Ok((String::new(), None)),
     }
 }
 
-fn group_name(app: &avouch_gate::App, tx: &mut Tx<'_>, r: &Registration) -> Result<Option<String>> {
+fn no_group() -> Error {
+    Error::invalid("resource_group", "The account has no resource group of that id.")
+}
+
+/// The group may have been deleted since it was looked up: nothing kept it then.
+fn still_in_group(app: &App, tx: &mut Tx<'_>, r: &Registration) -> Result<()> {
+    if !r.resource_group.is_empty() && group_name(app, tx, r)?.is_none() {
+        return Err(no_group());
+    }
+    Ok(())
+}
+
+fn group_name(app: &App, tx: &mut Tx<'_>, r: &Registration) -> Result<Option<String>> {
     if r.resource_group.is_empty() {
         return Ok(None);
     }

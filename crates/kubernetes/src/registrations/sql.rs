@@ -363,6 +363,15 @@ fn a(kind: Kind) -> &'static str {
     }
 }
 
+/// Whether any registration is in the resource group.
+///
+/// # Errors
+/// Those of the store.
+pub fn any_in_group(tx: &mut Tx<'_>, account: &AccountId, group: &str) -> Result<bool> {
+    let sql = "select 1 from registrations where account_id = $1 and resource_group_id = $2 limit 1";
+    Ok(tx.query_opt(sql, &params![account.as_str(), group])?.is_some())
+}
+
 fn state(active: bool) -> &'static str {
     if active { "active" } else { "disabled" }
 }

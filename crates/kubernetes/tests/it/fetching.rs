@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use avouch_crypto::base64url;
-use avouch_testkit::{TestApp, TestIssuer};
+use avouch_testkit::{Client, TestApp, TestIssuer};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::server::{HttpsServer, Reply};
-use crate::world::{World, code, exchange, link, profile, text};
+use crate::world::{CR_TOKEN, World, code, exchange, link, profile, text};
 
 const PROFILE: [(&str, &str); 1] = [("profile_name", "builder")];
 
@@ -176,6 +177,39 @@ async fn a_key_missing_twice_retires_and_stops_to_count() {
     f.t.advance_secs(3661);
     assert_eq!(f.code(&f.issuer).await, "BXNIM0407E");
     assert_eq!(f.code(&rotated).await, "ok");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_overtaken_brings_no_key_back() {
+    let f = Fetched::new().await;
+    let old = f.issuer.jwks();
+    let rotated = TestIssuer::new(&f.issuer.issuer);
+    f.server.on("/keys", Reply::json(&rotated.jwks()));
+    f.t.advance_secs(1200);
+    f.t.tick().await;
+    // One fetch gets the old set and is slow to bring it; another one gets the new set meanwhile.
+    f.t.advance_secs(1200);
+    let gate = Arc::new((Notify::new(), Notify::new()));
+    f.server.on("/keys", Reply::Held(old.to_string(), gate.clone()));
+    let path = format!("/avouch/v1/clusters/{}/refresh", text(&f.cluster, "id"));
+    let admin = f.t.admin().await;
+    let slow = tokio::spawn(async move { admin.post(&path, Value::Null).await });
+    gate.0.notified().await;
+    f.server.on("/keys", Reply::json(&rotated.jwks()));
+    f.t.advance_secs(1);
+    f.t.tick().await;
+    let state = |keys: &Value| {
+        let of =
+            |kid: &str| keys.as_array().unwrap().iter().find(|k| k["kid"] == kid).unwrap()["state"].clone();
+        (of(&f.issuer.kid), of(&rotated.kid))
+    };
+    let wanted = (json!("retiring"), json!("active"));
+    assert_eq!(state(&f.keys().await), wanted);
+    gate.1.notify_one();
+    let slow = slow.await.unwrap();
+    assert_eq!(slow.status, 200, "{}", slow.body);
+    assert!(slow.text.contains("began later"), "{}", slow.text);
+    assert_eq!(state(&f.keys().await), wanted);
 }
 
 #[tokio::test]
@@ -418,6 +452,117 @@ async fn another_key_source_ends_the_old_keys_at_once() {
     assert_eq!(f.code(&fresh).await, "ok");
 }
 
+/// What becomes of a caller while a source of keys that he named is slow.
+async fn meanwhile(t: &TestApp, admin: &Client, iam_id: &str, policy: &str, event: &str) {
+    let done = match event {
+        "revoked" => admin.post("/avouch/v1/revocations", json!({"iam_id": iam_id})).await,
+        "deleted" => admin.delete(&format!("/v1/serviceids/{}", iam_id.trim_start_matches("iam-"))).await,
+        "without right" => admin.delete(&format!("/v2/policies/{policy}")).await,
+        _ => return t.advance_secs(3601),
+    };
+    assert!([201, 204].contains(&done.status), "{event}: {}", done.text);
+}
+
+#[tokio::test]
+async fn who_loses_his_right_while_a_source_is_slow_changes_nothing() {
+    let f = Fetched::new().await;
+    let (t, admin) = (&f.t, f.t.admin().await);
+    let path = format!("/avouch/v1/clusters/{}", text(&f.cluster, "id"));
+    let other = TestIssuer::new("https://other.test");
+    for (n, event) in ["revoked", "deleted", "without right", "late"].into_iter().enumerate() {
+        for call in ["create", "change", "refresh"] {
+            let (caller, iam_id) = t.service_id(&format!("{call}-{n}")).await;
+            let equal =
+                |key: &str, value: &str| json!({"key": key, "operator": "stringEquals", "value": value});
+            let target =
+                json!([equal("accountId", t.account()), equal("serviceName", "containers-kubernetes")]);
+            let admin = t.admin().await;
+            let policy =
+                t.grant(&admin, &iam_id, "crn:v1:bluemix:public:iam::::role:Administrator", target).await;
+            let before = admin.get(&path).await.text;
+            let gate = Arc::new((Notify::new(), Notify::new()));
+            f.server.on("/slow", Reply::Held(other.jwks().to_string(), gate.clone()));
+            f.server.on("/keys", Reply::Held(other.jwks().to_string(), gate.clone()));
+            let body = json!({"name": "late", "cr_type": "IKS_SA", "issuer": other.issuer,
+                "jwks_url": f.server.url("/slow"), "ca_pem": f.server.ca_pem});
+            let path = path.clone();
+            let asked = tokio::spawn(async move {
+                let any = caller.with_header("if-match", "*");
+                match call {
+                    "create" => any.post("/avouch/v1/clusters", body).await,
+                    "change" => {
+                        any.patch(&path, json!({"issuer": body["issuer"], "jwks_url": body["jwks_url"]}))
+                            .await
+                    }
+                    _ => any.post(&format!("{path}/refresh"), Value::Null).await,
+                }
+            });
+            gate.0.notified().await;
+            meanwhile(t, &admin, &iam_id, &policy, event).await;
+            gate.1.notify_one();
+            let answer = asked.await.unwrap();
+            let wanted = if event == "without right" { 403 } else { 401 };
+            assert_eq!(answer.status, wanted, "{call}, {event}: {}", answer.text);
+            let admin = t.admin().await;
+            let list = admin.get("/avouch/v1/clusters").await.body;
+            assert_eq!(list["clusters"].as_array().unwrap().len(), 1, "{call}, {event}");
+            assert_eq!(
+                admin.get(&format!("/avouch/v1/clusters/{}", text(&f.cluster, "id"))).await.text,
+                before
+            );
+        }
+    }
+    drop(admin);
+}
+
+#[tokio::test]
+async fn a_change_that_was_overtaken_while_a_source_is_slow_is_stale_whatever_if_match_admits() {
+    let f = Fetched::new().await;
+    let admin = f.t.admin().await.with_header("if-match", "*");
+    let path = format!("/avouch/v1/clusters/{}", text(&f.cluster, "id"));
+    let evil = TestIssuer::new("https://evil.test");
+    let gate = Arc::new((Notify::new(), Notify::new()));
+    f.server.on("/slow", Reply::Held(evil.jwks().to_string(), gate.clone()));
+    let body = json!({"issuer": evil.issuer, "jwks_url": f.server.url("/slow")});
+    let (client, at) = (admin.clone(), path.clone());
+    let slow = tokio::spawn(async move { client.patch(&at, body).await });
+    gate.0.notified().await;
+    let group = admin.post("/v2/resource_groups", json!({"name": "g", "account_id": f.t.account()})).await;
+    let moved = admin.patch(&path, json!({"resource_group": text(&group.body, "id")})).await;
+    assert_eq!(moved.status, 200, "{}", moved.text);
+    gate.1.notify_one();
+    let answer = slow.await.unwrap();
+    assert_eq!(answer.status, 409, "{}", answer.text);
+    let now = admin.get(&path).await.body;
+    assert_eq!((&now["resource_group"], &now["issuer"]), (&group.body["id"], &f.cluster["issuer"]));
+    assert_eq!(f.code(&f.issuer).await, "ok");
+}
+
+#[tokio::test]
+async fn a_cluster_is_not_put_into_a_group_that_went_while_a_source_was_slow() {
+    let f = Fetched::new().await;
+    let admin = f.t.admin().await;
+    let group = admin.post("/v2/resource_groups", json!({"name": "g", "account_id": f.t.account()})).await;
+    let group = text(&group.body, "id").to_owned();
+    let other = TestIssuer::new("https://other.test");
+    let gate = Arc::new((Notify::new(), Notify::new()));
+    f.server.on("/slow", Reply::Held(other.jwks().to_string(), gate.clone()));
+    let body = json!({"name": "c2", "cr_type": "IKS_SA", "issuer": other.issuer, "resource_group": group,
+        "jwks_url": f.server.url("/slow"), "ca_pem": f.server.ca_pem});
+    let client = admin.clone();
+    let asked = tokio::spawn(async move { client.post("/avouch/v1/clusters", body).await });
+    gate.0.notified().await;
+    assert_eq!(admin.delete(&format!("/v2/resource_groups/{group}")).await.status, 204);
+    gate.1.notify_one();
+    let answer = asked.await.unwrap();
+    assert!(
+        answer.status == 400 && answer.text.contains("resource_group"),
+        "{} {}",
+        answer.status,
+        answer.text
+    );
+}
+
 /// The path that API servers review tokens at.
 const REVIEWS: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
 
@@ -485,6 +630,48 @@ async fn what_the_api_server_said_when_a_later_time_was_supposed_is_no_answer_th
     say(json!({"authenticated": false}));
     w.t.advance_secs(600);
     assert_eq!(w.code(&token).await, "BXNIM0407E");
+}
+
+#[tokio::test]
+async fn what_changed_while_the_api_server_was_asked_counts() {
+    let server = HttpsServer::start().await;
+    for change in ["disabled", "revoked key", "nothing"] {
+        let (w, _dir) = reviewed(&server).await;
+        let gate = Arc::new((Notify::new(), Notify::new()));
+        let good = json!({"status": {"authenticated": true, "audiences": ["iam"],
+            "user": {"username": "system:serviceaccount:team-a:reader"}}});
+        server.on(REVIEWS, Reply::Held(good.to_string(), gate.clone()));
+        let token = w.token();
+        let fields = [
+            ("grant_type", CR_TOKEN.to_owned()),
+            ("cr_token", token),
+            ("profile_id", text(&w.profile, "id").to_owned()),
+        ];
+        let anybody = w.t.anon();
+        let asked = tokio::spawn(async move {
+            let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            anybody.form("/identity/token", &fields).await
+        });
+        gate.0.notified().await;
+        let done = match change {
+            "disabled" => {
+                w.admin
+                    .with_header("if-match", "*")
+                    .patch(&w.path(), json!({"state": "disabled"}))
+                    .await
+                    .status
+            }
+            "revoked key" => {
+                w.admin.post(&format!("{}/keys/{}/revoke", w.path(), w.issuer.kid), Value::Null).await.status
+            }
+            _ => 200,
+        };
+        assert_eq!(done, 200, "{change}");
+        gate.1.notify_one();
+        let answer = asked.await.unwrap();
+        let wanted = if change == "nothing" { "ok" } else { "BXNIM0407E" };
+        assert_eq!(code(&answer), wanted, "{change}: {}", answer.text);
+    }
 }
 
 #[tokio::test]

@@ -269,3 +269,18 @@ async fn lists_are_paged() {
     assert_eq!(seen, 5);
     assert_eq!(w.admin.get("/avouch/v1/clusters?limit=0").await.status, 400);
 }
+
+#[tokio::test]
+async fn a_resource_group_with_a_cluster_is_not_deleted() {
+    let w = World::new().await;
+    let group = w.admin.post("/v2/resource_groups", json!({"name": "g", "account_id": w.t.account()})).await;
+    let group = text(&group.body, "id").to_owned();
+    let tagged = w.admin.with_header("if-match", "*");
+    let moved = tagged.patch(&w.path(), json!({"resource_group": group})).await;
+    assert_eq!(moved.status, 200, "{}", moved.body);
+    let path = format!("/v2/resource_groups/{group}");
+    let refused = w.admin.delete(&path).await;
+    assert_eq!((refused.status, refused.text.contains("not empty")), (400, true), "{}", refused.text);
+    assert_eq!(w.admin.delete(&w.path()).await.status, 204);
+    assert_eq!(w.admin.delete(&path).await.status, 204);
+}

@@ -10,6 +10,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -19,6 +20,8 @@ use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 pub enum Reply {
     /// Status, further header lines, body.
     Text(u16, String, String),
+    /// The answer, once it is asked for: tells that somebody waits, and waits itself.
+    Held(String, Arc<(Notify, Notify)>),
     /// The head, then nothing for long.
     Hang,
     /// One byte after the other, slowly.
@@ -120,6 +123,11 @@ async fn answer(stream: &mut (impl AsyncWriteExt + Unpin), reply: Reply) {
                 body.len()
             );
             let _ = stream.write_all(text.as_bytes()).await;
+        }
+        Reply::Held(body, gate) => {
+            gate.0.notify_one();
+            gate.1.notified().await;
+            Box::pin(answer(stream, Reply::Text(200, String::new(), body))).await;
         }
         Reply::Hang => {
             let _ = stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 10\r\n\r\n").await;

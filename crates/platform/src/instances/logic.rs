@@ -84,7 +84,7 @@ pub fn remove(
     for hook in app.links.hooks.iter().filter(|h| h.service() == instance.service) {
         hook.removed(tx, &info)?;
     }
-    app.links.policies.instance_removed(tx, &instance.account, &instance.guid, now)?;
+    app.links.cleaner.instance_removed(tx, &instance.account, &instance.guid, now)?;
     instance.state = state::REMOVED.into();
     instance.body.operation = "delete".into();
     instance.body.deleted_at = Some(now.millis());

@@ -137,12 +137,17 @@ pub async fn delete(ctx: Ctx, request: Request) -> Result<Response> {
             &target(&group.account, Some(&group.id)).named(&group.name),
         )
         .await?;
+    let app = ctx.app().clone();
     ctx.write(permit, move |tx, event| {
         event.status = 204;
         if group.default {
             return Err(Error::new(Kind::Invalid, "The default resource group cannot be deleted."));
         }
-        if crate::instances::sql::any_in_group(tx, &group.account, &group.id)? {
+        let mut used = crate::instances::sql::any_in_group(tx, &group.account, &group.id)?;
+        for service in &app.links.members {
+            used |= service.any_in_group(tx, &group.account, &group.id)?;
+        }
+        if used {
             return Err(Error::new(Kind::Invalid, "The resource group is not empty."));
         }
         sql::delete(tx, &group.account, &group.id)

@@ -23,13 +23,21 @@ pub struct User {
     pub first_name: String,
     /// Family name.
     pub last_name: String,
-    /// `ACTIVE` or `DISABLED_CLASSIC_INFRASTRUCTURE`-like states of the published service; only `ACTIVE` may act.
+    /// [`ACTIVE`] or [`DISABLED`]; only active users may act.
     pub state: String,
     /// The IAM id was drawn when he was added; one that was given may be somebody's of another account.
     pub made_here: bool,
     /// When the user was added.
     pub created_at: Timestamp,
 }
+
+/// The state of users who may act.
+pub const ACTIVE: &str = "ACTIVE";
+/// The published state of users who were disabled.
+///
+/// COMPAT: there it closes one part of the cloud to them, here everything: it is the only published state of a user who
+/// is in the account and should not act.
+pub const DISABLED: &str = "DISABLED_CLASSIC_INFRASTRUCTURE";
 
 /// Whether the user may act in the account.
 ///
@@ -39,7 +47,7 @@ pub fn state(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Ide
     let user = sql::get(tx, account, iam_id)?;
     Ok(IdentityState {
         known: user.is_some(),
-        alive: user.is_some_and(|u| u.state == "ACTIVE"),
+        alive: user.is_some_and(|u| u.state == ACTIVE),
         revoked_before: None,
     })
 }
@@ -49,7 +57,7 @@ pub fn state(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Ide
 /// # Errors
 /// Those of the store.
 pub fn person(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<Option<Person>> {
-    let user = sql::get(tx, account, iam_id)?.filter(|u| u.state == "ACTIVE");
+    let user = sql::get(tx, account, iam_id)?.filter(|u| u.state == ACTIVE);
     Ok(user.map(|u| Person {
         email: u.email,
         given_name: u.first_name,

@@ -32,6 +32,40 @@ pub fn insert(tx: &mut Tx<'_>, user: &User) -> Result<()> {
     Ok(())
 }
 
+/// Writes names, e-mail and state of a user.
+///
+/// # Errors
+/// `Conflict` when the e-mail is taken in the account.
+pub fn update(tx: &mut Tx<'_>, user: &User) -> Result<()> {
+    tx.execute(
+        "update users set email = $3, first_name = $4, last_name = $5, state = $6 \
+         where account_id = $1 and iam_id = $2",
+        &params![
+            user.account.as_str(),
+            user.iam_id.as_str(),
+            &user.email,
+            &user.first_name,
+            &user.last_name,
+            &user.state
+        ],
+    )?;
+    tx.changed(user.account.as_str(), "identity", user.iam_id.as_str())?;
+    Ok(())
+}
+
+/// Takes the user out of the account.
+///
+/// # Errors
+/// Those of the store.
+pub fn delete(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<()> {
+    tx.execute(
+        "delete from users where account_id = $1 and iam_id = $2",
+        &params![account.as_str(), iam_id.as_str()],
+    )?;
+    tx.changed(account.as_str(), "identity", iam_id.as_str())?;
+    Ok(())
+}
+
 /// The user, if he is in the account.
 ///
 /// # Errors
@@ -58,6 +92,15 @@ pub fn list(tx: &mut Tx<'_>, account: &AccountId, start: &str, limit: i64) -> Re
 pub fn known(tx: &mut Tx<'_>, iam_id: &IamId) -> Result<bool> {
     let sql = "select 1 from users where iam_id = $1 limit 1";
     Ok(tx.query_opt(sql, &params![iam_id.as_str()])?.is_some())
+}
+
+/// Whether the IAM id is somebody's in another account than this one.
+///
+/// # Errors
+/// Those of the store.
+pub fn elsewhere(tx: &mut Tx<'_>, account: &AccountId, iam_id: &IamId) -> Result<bool> {
+    let sql = "select 1 from users where iam_id = $1 and account_id <> $2 limit 1";
+    Ok(tx.query_opt(sql, &params![iam_id.as_str(), account.as_str()])?.is_some())
 }
 
 /// How many users an account has.

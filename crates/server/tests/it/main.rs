@@ -17,6 +17,7 @@ mod life;
 mod listener;
 mod matrix;
 mod names;
+mod outcomes;
 mod panics;
 mod refusals;
 mod rotation;

@@ -14,7 +14,7 @@ const CALLERS: [&str; 8] =
     ["no token", "garbage", "other account", "no policy", "Viewer", "Operator", "Editor", "Administrator"];
 
 /// Endpoints that anybody may call: health, keys, discovery, and where the form itself is the credential.
-const ANONYMOUS: [&str; 12] = [
+const ANONYMOUS: [&str; 13] = [
     "GET /healthz",
     "GET /identity/.well-known/openid-configuration",
     "GET /identity/keys",
@@ -24,6 +24,7 @@ const ANONYMOUS: [&str; 12] = [
     "GET /oidc/token",
     "GET /readyz",
     "PATCH /v1/sessions/{session_id}/state",
+    "POST /avouch/v1/logout",
     "POST /identity/profiles",
     "POST /identity/token",
     "POST /oidc/token",

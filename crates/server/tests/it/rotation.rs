@@ -114,5 +114,18 @@ async fn a_retired_key_is_neither_published_nor_believed_nor_used() {
     assert_eq!(t.bearer(&late).get("/v1/apikeys").await.status, 401);
     let set = key_set(&t).await;
     assert!(!verifies(&set, &forged));
+    let told: Vec<_> = t
+        .app()
+        .store
+        .read::<_, avouch_store::Error, _>(|tx| {
+            tx.query(
+                "select target_id from audit_events where action = 'iam-identity.signing-key.delete'",
+                &[],
+            )
+        })
+        .await
+        .unwrap();
+    let told: Vec<String> = told.iter().map(|row| row.get(0).unwrap()).collect();
+    assert!(told.iter().any(|id| id.ends_with(&key.kid)), "{told:?}");
     assert!(verifies(&set, &t.token(t.api_key()).await));
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use avouch_gate::config::Reads;
 use avouch_gate::http::endpoint::Endpoint;
 use avouch_gate::{Auth, Effect};
 use avouch_testkit::{Client, TestApp, TestIssuer, TestResponse};
@@ -49,6 +50,9 @@ fn told(operation: &str) -> Option<&'static [&'static str]> {
         "delete_service_id" => {
             &["iam-identity.account-serviceid.delete", "iam-identity.serviceid-apikey.delete"]
         }
+        "update_user_profile" => &["user-management.user.state-change"],
+        // He has no key yet.
+        "remove_user" => &["user-management.user.delete"],
         "set_profile_identities" => &["iam-identity.profile-identity.remove"],
         "delete_resource_instance" => &["secrets-manager.instance.schedule_reclaim"],
         "run_reclamation_action" => &["secrets-manager.instance.restore"],
@@ -74,6 +78,7 @@ pub fn body(world: &World, operation: &str) -> Value {
             json!({"name": "one", "cr_type": "IKS_SA", "issuer": world.issuer.issuer, "max_token_ttl": 1800})
         }
         "replace_issuer" => json!({"name": "ci", "issuer": "https://ci.test", "audiences": ["other"]}),
+        "update_user_profile" => json!({"state": "DISABLED_CLASSIC_INFRASTRUCTURE"}),
         "update_cluster" | "update_issuer" => json!({"name": "renamed"}),
         "diagnose_cluster" | "diagnose_issuer" => json!({"cr_token": world.issuer.token("ns", "sa", "p", 0)}),
         "create_revocation" => json!({"iam_id": world.get("serviceid_iam")}),
@@ -186,7 +191,7 @@ fn severity(action: &str) -> &'static str {
     match verb {
         "delete" | "remove" | "revoke" => "critical",
         "create" | "update" | "add" | "register" if rights.contains(&object) => "critical",
-        "update" | "restore" | "schedule_reclaim" | "refresh" => "warning",
+        "update" | "state-change" | "restore" | "schedule_reclaim" | "refresh" => "warning",
         "create" if object == "secrets-manager.secret-version" => "warning",
         _ => "normal",
     }
@@ -287,6 +292,22 @@ fn wrong(e: &Endpoint, event: &Value, (r, at): (&TestResponse, &str), world: &Wo
         out.push(format!("message is {}", event["message"]));
     }
     out
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_wait_for_their_event_where_that_is_asked() {
+    let t = TestApp::with(|c| c.audit.reads = Reads::Sync).await;
+    let admin = t.admin().await;
+    for _ in 0..30 {
+        let list = admin.get("/global/v1/clusters").await;
+        assert_eq!(list.status, 200, "{}", list.text);
+        let asked = list.header("transaction-id").to_owned();
+        let sql = "select count(*) from audit_events where correlation_id = $1";
+        let told = t.app().store.read::<i64, avouch_store::Error, _>(move |tx| {
+            tx.query_one(sql, &avouch_store::params![&asked])?.get(0)
+        });
+        assert_eq!(told.await.unwrap(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -470,7 +491,8 @@ async fn every_login_leaves_exactly_its_declared_event_at_both_paths() {
         services.iter().flat_map(|s| s.endpoints.clone()).filter(|e| e.auth == Auth::Anonymous).collect();
     let mut refresh = world.get("refresh_token").to_owned();
     let mut left = BTreeMap::new();
-    for e in paths.iter().filter(|e| !e.events.is_empty()) {
+    let logout = |e: &Endpoint| e.operation == "logout";
+    for e in paths.iter().filter(|e| !e.events.is_empty() && !logout(e)) {
         let again = refresh.clone();
         for (action, fields, who) in [
             ("user-apikey", vec![("grant_type", &*apikey), ("apikey", t.api_key())], t.owner()),
@@ -519,4 +541,11 @@ async fn every_login_leaves_exactly_its_declared_event_at_both_paths() {
         assert_eq!(told, declared, "{e:?}");
     }
     assert!(left.values().all(|n| *n == 2), "{left:?}");
+    // And the way out.
+    let out = paths.iter().find(|e| logout(e)).unwrap();
+    let bx = t.anon().with_header("authorization", "Basic Yng6Yng=");
+    let r = bx.form(out.path, &[("refresh_token", &*refresh)]).await;
+    let found = events(&admin, &r).await;
+    assert_eq!((r.status, actions(&found)), (204, declared(out).iter().map(|a| &**a).collect()));
+    assert_eq!(found[0]["initiator"]["id"], world.get("serviceid_iam"));
 }

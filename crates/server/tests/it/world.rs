@@ -215,6 +215,7 @@ impl World {
                 "link" => self.get("link").to_owned(),
                 "kind" | "identity_type" => "serviceid".into(),
                 "identifier" => self.get("serviceid").to_owned(),
+                "iam_id" if object == "user" => self.get("user").to_owned(),
                 "iam_id" => self.get("serviceid_iam").to_owned(),
                 "version" => "current".into(),
                 "group_name" => "default".into(),

@@ -245,7 +245,11 @@ impl Identity {
             (Life::KeyDeleted, _) => gone(owner.delete(&format!("/v1/apikeys/{}", self.key_id)).await),
             (Life::Deleted, Kind::ServiceId) => gone(owner.delete(&format!("/v1/serviceids/{id}")).await),
             (Life::Deleted, Kind::Profile) => gone(owner.delete(&format!("/v1/profiles/{id}")).await),
-            (Life::Deleted | Life::Disabled, _) => self.unseat(t, life).await,
+            (Life::Deleted, Kind::User) => gone(owner.delete(&self.user()).await),
+            (Life::Disabled, _) => {
+                let state = json!({"state": "DISABLED_CLASSIC_INFRASTRUCTURE"});
+                gone(owner.patch(&self.user(), state).await);
+            }
             (Life::Revoked | Life::RevokedAndBack, _) => {
                 gone(owner.post("/avouch/v1/revocations", json!({"iam_id": self.iam_id})).await);
                 if life == Life::RevokedAndBack {
@@ -256,22 +260,8 @@ impl Identity {
         }
     }
 
-    /// Users are disabled and removed by no request, so their row is changed as a later version would.
-    async fn unseat(&self, t: &TestApp, life: Life) {
-        let (home, iam_id) = (self.home.clone(), self.iam_id.clone());
-        let sql = match life {
-            Life::Deleted => "delete from users where account_id = $1 and iam_id = $2",
-            _ => "update users set state = 'SUSPENDED' where account_id = $1 and iam_id = $2",
-        };
-        let done: Result<(), avouch_store::Error> = t
-            .app()
-            .store
-            .write(move |tx| {
-                tx.execute(sql, &avouch_store::params![home.as_str(), iam_id.as_str()])?;
-                tx.changed(&home, "identity", &iam_id).map(|_| ())
-            })
-            .await;
-        done.unwrap();
+    fn user(&self) -> String {
+        format!("/v2/accounts/{}/users/{}", self.home, self.iam_id)
     }
 
     /// When its token was issued, for questions about that very token.

@@ -44,6 +44,8 @@ struct Shared {
     commits: AtomicU64,
     /// A write found no space, and no probe has found any since.
     full: AtomicBool,
+    /// The engine found the database damaged. Nothing is written to it any more: it could not be found again.
+    damaged: AtomicBool,
     /// A write failed for another reason, and no probe has worked since.
     failed: AtomicBool,
 }
@@ -67,17 +69,24 @@ impl Sqlite {
             folder: dir.to_owned(),
         };
         let files = Files::of(&file)?;
-        let (writer, queue) = (Writer::new(conn, files.clone(), shared, lock), engine.writes.clone());
+        let (writer, queue) = (Writer::new(conn, files.clone(), shared.clone(), lock), engine.writes.clone());
         engine.writer.start("store-writer".into(), move || writer.run(&queue))?;
         for n in 0..readers {
-            let (conn, files, queue) = (Conn::reader(&file)?, files.clone(), engine.reads.clone());
-            engine.readers.start(format!("store-reader-{n}"), move || read_loop(conn, files, &queue))?;
+            let reader =
+                Reader { open: Some(Conn::reader(&file)?), files: files.clone(), shared: shared.clone() };
+            let queue = engine.reads.clone();
+            engine.readers.start(format!("store-reader-{n}"), move || reader.run(&queue))?;
         }
         Ok(engine)
     }
 
     pub(crate) fn write(&self, work: Box<dyn Work>) -> Result<()> {
         self.writes.push(work)
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn queued_writes(&self) -> usize {
+        self.writes.waiting()
     }
 
     pub(crate) fn read(&self, work: Box<dyn Work>) -> Result<()> {
@@ -98,6 +107,10 @@ impl Sqlite {
 
     pub(crate) fn was_full(&self) -> bool {
         self.shared.full.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.shared.damaged.load(Ordering::Relaxed)
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -169,40 +182,65 @@ fn folder(dir: &Path) -> Result<(File, PathBuf)> {
     Ok((lock, file))
 }
 
-fn read_loop(conn: Conn, mut files: Files, queue: &Jobs) {
-    let mut open = Some(conn);
-    while let Some(mut work) = queue.pop() {
-        let ended = match work.stale() {
-            Some(e) => Err(e),
-            None => read_one(&mut open, &mut files, work.as_mut()),
+/// A thread that reads.
+struct Reader {
+    /// None after a failure.
+    open: Option<Conn>,
+    files: Files,
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    fn run(mut self, queue: &Jobs) {
+        while let Some(mut work) = queue.pop() {
+            let ended = match work.stale() {
+                Some(e) => Err(e),
+                None => self.one(work.as_mut()),
+            };
+            work.done(ended);
+        }
+    }
+
+    fn one(&mut self, work: &mut dyn Work) -> Result<()> {
+        let conn = match &mut self.open {
+            Some(conn) => conn,
+            None => {
+                self.files.look()?;
+                self.open.insert(Conn::reader(self.files.database())?)
+            }
         };
-        work.done(ended);
+        if let Err(e) = conn.batch("begin") {
+            self.open = None;
+            self.shared.note(&e);
+            return Err(e);
+        }
+        let mut tx = Tx::new(conn);
+        let ran = work.run(&mut tx);
+        if let Some(e) = tx.failure() {
+            self.shared.note(e);
+        }
+        let ended = conn.batch("rollback");
+        match ran {
+            Ran::Lost(e) => {
+                self.open = None;
+                Err(e)
+            }
+            _ => {
+                if ended.is_err() {
+                    // The rows were read; only the connection is of no further use.
+                    self.open = None;
+                }
+                Ok(())
+            }
+        }
     }
 }
 
-fn read_one(open: &mut Option<Conn>, files: &mut Files, work: &mut dyn Work) -> Result<()> {
-    let conn = match open {
-        Some(conn) => conn,
-        None => {
-            files.look()?;
-            open.insert(Conn::reader(files.database())?)
-        }
-    };
-    conn.batch("begin").inspect_err(|_| *open = None)?;
-    let Some(conn) = open else { return Err(Error::closed()) };
-    let ran = work.run(&mut Tx::new(conn));
-    let ended = conn.batch("rollback");
-    match ran {
-        Ran::Lost(e) => {
-            *open = None;
-            Err(e)
-        }
-        _ => {
-            if ended.is_err() {
-                // The rows were read; only the connection is of no further use.
-                *open = None;
-            }
-            Ok(())
+impl Shared {
+    /// Remembers that the database is damaged, if that is what the error says.
+    fn note(&self, e: &Error) {
+        if matches!(e, Error::Corrupt(_)) {
+            self.damaged.store(true, Ordering::Relaxed);
         }
     }
 }

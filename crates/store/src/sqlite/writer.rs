@@ -93,6 +93,9 @@ impl Writer {
             self.conn = None;
             return Err(Failed::Engine(e));
         }
+        if self.shared.damaged.load(Ordering::Relaxed) {
+            return Err(Failed::Engine(Error::damaged()));
+        }
         let conn = match &mut self.conn {
             Some(conn) => conn,
             None => {
@@ -102,7 +105,7 @@ impl Writer {
                 self.conn.insert(conn)
             }
         };
-        let ended = one_transaction(conn, batch).and_then(|kept| match kept {
+        let ended = one_transaction(conn, batch, &self.shared).and_then(|kept| match kept {
             Some(raised) => self.files.look().map(|()| Some(raised)).map_err(Failed::Commit),
             None => Ok(None),
         });
@@ -124,6 +127,7 @@ impl Writer {
             Ok(None) => {}
             Err(failed) => {
                 let (Failed::Statement(e) | Failed::Engine(e) | Failed::Commit(e)) = failed;
+                self.shared.note(e);
                 let noted = if matches!(e, Error::Full) { &self.shared.full } else { &self.shared.failed };
                 noted.store(true, Ordering::Relaxed);
                 let clean = !conn.in_transaction() || conn.batch("rollback").is_ok();
@@ -141,6 +145,7 @@ impl Writer {
 fn one_transaction(
     conn: &mut Conn,
     batch: &mut [Box<dyn Work>],
+    shared: &Shared,
 ) -> Result<Option<Vec<(String, i64)>>, Failed> {
     conn.batch("begin immediate").map_err(Failed::Engine)?;
     let mut kept = None;
@@ -151,8 +156,14 @@ fn one_transaction(
             let ran = work.run(&mut tx);
             (ran, std::mem::take(&mut tx.raised), tx.take_failure())
         };
+        if let Some(e) = &failure {
+            shared.note(e);
+        }
         if let Ran::Lost(e) = ran {
             return Err(Failed::Engine(e));
+        }
+        if shared.damaged.load(Ordering::Relaxed) {
+            return Err(Failed::Engine(Error::damaged()));
         }
         if !conn.in_transaction() {
             return Err(Failed::Statement(failure.unwrap_or(Error::Full)));

@@ -35,6 +35,15 @@ fn unique(e: avouch_store::Error) -> Error {
     }
 }
 
+/// Whether any object is in the resource group.
+///
+/// # Errors
+/// Those of the store.
+pub fn any_in_group(tx: &mut Tx<'_>, account: &AccountId, group: &str) -> Result<bool> {
+    let sql = "select 1 from vpc_objects where account_id = $1 and resource_group = $2 limit 1";
+    Ok(tx.query_opt(sql, &params![account.as_str(), group])?.is_some())
+}
+
 /// Writes a new object.
 ///
 /// # Errors

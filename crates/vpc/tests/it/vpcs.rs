@@ -154,3 +154,16 @@ async fn prefixes_do_not_overlap_and_a_zone_has_one_default() {
     let sixth = admin.post(&all, json!({"cidr": "10.3.0.0/16", "zone": zone(3)})).await;
     assert_eq!(refused(&sixth), as_refused(403, "over_quota", ""));
 }
+
+#[tokio::test]
+async fn a_resource_group_with_a_vpc_is_not_deleted() {
+    let t = TestApp::new().await;
+    let admin = Vpc::admin(&t).await;
+    let group = admin.0.post("/v2/resource_groups", json!({"name": "g", "account_id": t.account()})).await;
+    let group = text(&group.body, "id").to_owned();
+    let vpc = admin.made("/vpcs", json!({"name": "net", "resource_group": {"id": group}})).await;
+    let path = format!("/v2/resource_groups/{group}");
+    assert_eq!(admin.0.delete(&path).await.status, 400);
+    assert_eq!(admin.delete(&one("vpcs", &vpc)).await.status, 204);
+    assert_eq!(admin.0.delete(&path).await.status, 204);
+}

@@ -281,3 +281,27 @@ async fn a_refresh_may_leave_scopes_out_and_never_adds_any() {
     let all = refresh(&t, text(&less.body, "refresh_token"), &[("scope", "openid ibm")]).await;
     assert_eq!(issued(&all)["scope"], "openid ibm");
 }
+
+#[tokio::test]
+async fn a_logout_ends_the_session_of_its_client_and_tells_nothing_of_others() {
+    let t = TestApp::new().await;
+    let login = ask(&bx(&t), &[("grant_type", APIKEY), ("apikey", t.api_key())]).await.body;
+    let refresh = text(&login, "refresh_token");
+    let fields = [("refresh_token", refresh)];
+    let path = "/avouch/v1/logout";
+    assert_eq!(t.anon().form(path, &fields).await.status, 401, "whose client?");
+    let other = t.anon().with_header("authorization", "Basic SE9QNTV2MUNDVDpIT1A1NXYxQ0NU");
+    for answer in [other.form(path, &fields).await, bx(&t).form(path, &[("refresh_token", "unknown")]).await]
+    {
+        assert!([204, 400, 401].contains(&answer.status), "{}", answer.text);
+    }
+    let fields_again = [("grant_type", "refresh_token"), ("refresh_token", refresh)];
+    let renewed = ask(&bx(&t), &fields_again).await;
+    assert_eq!(renewed.status, 200, "{}", renewed.text);
+    let refresh = text(&renewed.body, "refresh_token");
+    assert_eq!(bx(&t).form(path, &[("refresh_token", refresh)]).await.status, 204);
+    let ended = ask(&bx(&t), &[("grant_type", "refresh_token"), ("refresh_token", refresh)]).await;
+    assert_eq!(code(&ended), "BXNIM0439E");
+    assert_eq!(bx(&t).form(path, &[("refresh_token", refresh)]).await.status, 204, "twice is no harm");
+    assert!(!t.events(&[("action", "iam-identity.user.logout")]).await.is_empty());
+}

@@ -58,3 +58,20 @@ async fn users_too_and_only_by_whoever_may() {
     assert_eq!(admin.get("/v1/apikeys").await.status, 401);
     assert_eq!(t.admin().await.get("/v1/apikeys").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_revocation_ends_tokens_of_a_replica_whose_clock_runs_ahead() {
+    let t = TestApp::new().await;
+    let admin = t.admin().await;
+    let (made, key) = service_id(&t, "ci").await;
+    // As another replica would issue it, 40 seconds ahead of this one.
+    t.jump_secs(40);
+    let token = t.bearer(&t.token(&key).await);
+    t.jump_secs(-40);
+    assert_eq!(admin.post(PATH, json!({"iam_id": made["iam_id"]})).await.status, 201);
+    assert_eq!(token.get("/v1/apikeys").await.status, 401);
+    t.advance_secs(45);
+    assert_eq!(token.get("/v1/apikeys").await.status, 401, "also when its time has come");
+    let new = t.bearer(&t.token(&key).await);
+    assert_eq!(new.get("/v1/apikeys").await.status, 200);
+}

@@ -14,6 +14,7 @@ create table vpc_objects (
     primary key (account_id, kind, id)
 );
 create unique index vpc_objects_by_name on vpc_objects (account_id, kind, scope, name);
+create index vpc_objects_by_group on vpc_objects (account_id, resource_group);
 create index vpc_objects_by_parent on vpc_objects (account_id, kind, parent);
 -- Which object uses which: whatever is used cannot be deleted.
 create table vpc_uses (
