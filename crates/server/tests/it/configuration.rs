@@ -78,7 +78,11 @@ fn the_reference_names_every_setting_with_its_default() {
     let defaults = Table::try_from(Config::default()).unwrap();
     let section = |name: &str| defaults[name].as_table().unwrap();
     let sections: Vec<&String> = defaults.iter().filter(|(_, v)| v.is_table()).map(|(k, _)| k).collect();
-    assert_eq!(sections, ["audit", "fetch", "limits", "vpc"], "a section of its own needs a table of its own");
+    assert_eq!(
+        sections,
+        ["audit", "fetch", "limits", "vpc"],
+        "a section of its own needs a table of its own"
+    );
     let page = [
         INTRODUCTION.to_owned(),
         table("The server", "", "Config", &defaults),
