@@ -12,11 +12,12 @@ use reqwest::{Method, Url};
 use serde_json::Value;
 
 use crate::failure::{ApiError, Failure, Result, failed, usage};
-use crate::output::cell;
+use crate::output::{cell, say};
 use crate::trace::{self, Trace};
 
 const TRIES: u32 = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const SILENT_WAIT: Duration = Duration::from_secs(2);
 const PAGES: usize = 100_000;
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -131,12 +132,9 @@ impl Call {
         Call::new(Method::DELETE, path)
     }
 
-    /// A query parameter; an empty value leaves it out.
+    /// A query parameter. An empty value is sent as it is: without it the call could mean more than was asked for.
     pub fn query(mut self, name: &str, value: impl Into<String>) -> Call {
-        let value = value.into();
-        if !value.is_empty() {
-            self.query.push((name.into(), value));
-        }
+        self.query.push((name.into(), value.into()));
         self
     }
 
@@ -185,6 +183,8 @@ pub struct Reply {
 #[derive(Clone)]
 pub struct Api {
     http: reqwest::Client,
+    /// For other addresses than the server's own: certificates are checked in any case.
+    elsewhere: reqwest::Client,
     reach: Reach,
     token: Option<String>,
     /// Owner of the token.
@@ -196,19 +196,29 @@ impl Api {
     /// A client without a token.
     pub fn new(reach: Reach) -> Result<Api> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("avouch-cli/", env!("CARGO_PKG_VERSION")))
-            .timeout(reach.timeout)
-            .connect_timeout(reach.timeout.min(Duration::from_secs(10)))
-            .redirect(reqwest::redirect::Policy::none());
-        if loopback(&reach.endpoint) {
-            builder = builder.no_proxy();
-        }
-        if reach.skip_tls {
-            builder = builder.tls_danger_accept_invalid_certs(true);
-        }
-        let http = builder.build().map_err(|e| failed(format!("No HTTP client: {}.", chain(&e))))?;
-        Ok(Api { http, reach, token: None, claims: Claims::default(), last_transaction: Arc::default() })
+        let client = |skip_tls| {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(concat!("avouch-cli/", env!("CARGO_PKG_VERSION")))
+                .timeout(reach.timeout)
+                .connect_timeout(reach.timeout.min(Duration::from_secs(10)))
+                .redirect(reqwest::redirect::Policy::none());
+            if loopback(&reach.endpoint) {
+                builder = builder.no_proxy();
+            }
+            if skip_tls {
+                builder = builder.tls_danger_accept_invalid_certs(true);
+            }
+            builder.build().map_err(|e| failed(format!("No HTTP client: {}.", chain(&e))))
+        };
+        let http = client(reach.skip_tls)?;
+        let elsewhere = if reach.skip_tls { client(false)? } else { http.clone() };
+        let last_transaction = Arc::default();
+        Ok(Api { http, elsewhere, reach, token: None, claims: Claims::default(), last_transaction })
+    }
+
+    fn client(&self, url: &Url) -> &reqwest::Client {
+        let own = Url::parse(&self.reach.endpoint).is_ok_and(|own| own.origin() == url.origin());
+        if own { &self.http } else { &self.elsewhere }
     }
 
     /// The same client with a session's token (with or without `Bearer`).
@@ -240,8 +250,10 @@ impl Api {
         let url = self.url(&call.path, &call.query)?;
         let idempotent = call.method != Method::POST && call.method != Method::PATCH;
         let prepare = || {
-            let mut request =
-                self.http.request(call.method.clone(), url.clone()).header("accept", "application/json");
+            let mut request = self
+                .client(&url)
+                .request(call.method.clone(), url.clone())
+                .header("accept", "application/json");
             if let Some(token) = &self.token {
                 request = request.bearer_auth(token);
             }
@@ -276,7 +288,7 @@ impl Api {
     pub async fn form(&self, path: &str, fields: &[(&str, String)]) -> Result<Value> {
         let url = self.url(path, &[])?;
         let prepare = || {
-            self.http
+            self.client(&url)
                 .post(url.clone())
                 .header("accept", "application/json")
                 // COMPAT: the published command line logs in as this public client; sessions depend on it.
@@ -301,7 +313,8 @@ impl Api {
             let path = request.url().path().to_owned();
             let title = format!("REQUEST {} {}", request.method(), request.url());
             self.reach.trace.write(&title, &pairs(request.headers()), shown);
-            let response = self.http.execute(request).await.map_err(|e| self.unreachable(&e))?;
+            let client = self.client(request.url());
+            let response = client.execute(request).await.map_err(|e| self.unreachable(&e))?;
             let status = response.status().as_u16();
             let headers = response.headers().clone();
             let text = response.bytes().await.map_err(|e| self.unreachable(&e))?;
@@ -332,7 +345,11 @@ impl Api {
             if !again || tried >= TRIES {
                 return Err(Failure::Api(Box::new(ApiError::read(status, &transaction, &body))));
             }
-            tokio::time::sleep(delay(&headers, tried)).await;
+            let wait = delay(&headers, tried);
+            if wait > SILENT_WAIT {
+                say(&format!("The server answered {status}; trying again in {} s.\n", wait.as_secs()));
+            }
+            tokio::time::sleep(wait).await;
         }
     }
 

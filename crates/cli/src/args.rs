@@ -18,6 +18,18 @@ const BOOL_VALUE: &[&str] =
 /// Command families of other versions.
 const ABSENT: &[&str] = &["ce", "code-engine", "is", "infrastructure-service", "kp", "key-protect"];
 
+/// Published commands that are not built, and what does the job here.
+const KEYS_INSTEAD: &str =
+    "Here services are called with IAM API keys: see 'avouch iam service-api-key-create --help'.";
+const ABSENT_COMMANDS: &[(&str, &str, &str)] = &[
+    ("avouch resource", "service-keys", KEYS_INSTEAD),
+    ("avouch resource", "service-key", KEYS_INSTEAD),
+    ("avouch resource", "service-key-create", KEYS_INSTEAD),
+    ("avouch resource", "service-key-update", KEYS_INSTEAD),
+    ("avouch resource", "service-key-delete", KEYS_INSTEAD),
+    ("avouch account", "user-invite", "Nobody is invited here: 'avouch account user-add EMAIL' adds a user."),
+];
+
 /// The whole line.
 #[derive(Debug, Parser)]
 #[command(
@@ -175,6 +187,10 @@ fn unknown_command(error: &clap::Error, line: &[OsString]) -> String {
     let mut text = format!("Incorrect Usage\n'{path} {word}' is not a command.\n");
     if path == "avouch" && ABSENT.contains(&word.as_str()) {
         text.push_str("This command family is not part of this version.\n");
+        return text;
+    }
+    if let Some((_, _, instead)) = ABSENT_COMMANDS.iter().find(|(at, name, _)| *at == path && *name == word) {
+        let _ = writeln!(text, "This command is not part of this version. {instead}");
         return text;
     }
     let names = level.get_subcommands().filter(|c| !c.is_hide_set()).map(Command::get_name);

@@ -133,16 +133,16 @@ async fn fetch(api: &Api, args: List) -> Result<Vec<Value>> {
         .query_opt("initiator_id", args.initiator)
         .query_opt("target_id", args.target)
         .query_opt("correlation_id", args.transaction);
-    let mut cursor = String::new();
+    let mut cursor = None;
     while events.len() < limit {
         let left = (limit - events.len()).min(PAGE);
         let page = api
-            .send(call.clone().query("limit", left.to_string()).query("cursor", cursor.as_str()))
+            .send(call.clone().query("limit", left.to_string()).query_opt("cursor", cursor.as_deref()))
             .await?
             .body;
         events.extend(page["events"].as_array().cloned().unwrap_or_default());
-        cursor = cell(&page, "next");
-        if cursor.is_empty() {
+        cursor = Some(cell(&page, "next")).filter(|c| !c.is_empty());
+        if cursor.is_none() {
             break;
         }
     }

@@ -22,6 +22,7 @@ mod session;
 mod sm;
 mod state;
 mod trace;
+mod unbroken;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -75,11 +76,11 @@ async fn dispatch(root: Root) -> Result<()> {
     if format == Format::Yaml && !yaml_allowed {
         return Err(usage("--output: only 'json' is supported here."));
     }
-    let mut session = Session {
-        out: Out { format, quiet: global.quiet, user: String::new() },
-        state: State::open(&state::home()?)?,
-        force: false,
-    };
+    let out = Out { format, quiet: global.quiet, user: String::new() };
+    if let Family::Core(core::Command::Version) = command {
+        return core::settings::version(&out);
+    }
+    let mut session = Session { out, state: State::open(&state::home()?)?, force: false };
     let s = &mut session;
     s.out.user = s.claims().user;
     match command {

@@ -84,22 +84,30 @@ impl Out {
 
     /// The value alone, as JSON or YAML.
     pub fn data(&self, value: &Value) -> Result<()> {
-        let text = match self.format {
+        print(&self.text(value)?)
+    }
+
+    fn text(&self, value: &Value) -> Result<String> {
+        match self.format {
             Format::Yaml => {
-                serde_norway::to_string(value).map_err(|_| failed("The answer cannot be shown as YAML."))?
+                serde_norway::to_string(value).map_err(|_| failed("The answer cannot be shown as YAML."))
             }
-            _ => {
-                serde_json::to_string_pretty(value)
-                    .map_err(|_| failed("The answer cannot be shown as JSON."))?
-                    + "\n"
-            }
-        };
-        print(&text)
+            _ => serde_json::to_string_pretty(value)
+                .map(|text| text + "\n")
+                .map_err(|_| failed("The answer cannot be shown as JSON.")),
+        }
     }
 
     /// One line of data.
     pub fn line(&self, text: &str) -> Result<()> {
-        print(&format!("{text}\n"))
+        print(&(printable(text) + "\n"))
+    }
+
+    /// As [`Out::object`], for what is shown this once: a reader that has gone away is an error.
+    pub fn once(&self, value: &Value, rows: &[(&str, String)]) -> Result<()> {
+        self.ok();
+        let text = if self.table() { details(rows) } else { self.text(value)? };
+        write(&text).map_err(|e| failed(format!("Cannot write the output: {e}.")))
     }
 }
 
@@ -111,13 +119,17 @@ pub fn say(text: &str) {
 
 /// Writes data to stdout. A reader that has gone away is no error.
 pub fn print(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match write(text) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(failed(format!("Cannot write the output: {e}.")))
         }
         _ => Ok(()),
     }
+}
+
+fn write(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
 }
 
 /// Columns padded to their widest cell.

@@ -58,66 +58,85 @@ impl Session {
 
     /// A client with the session's token, renewed if need be.
     pub async fn api(&mut self) -> Result<Api> {
-        let tokens = self.state.config.tokens.clone();
-        if tokens.access.is_empty() {
-            return Err(failed("Not logged in. Use 'login' first."));
-        }
-        let anonymous = self.anonymous(&self.endpoint())?;
-        let api = anonymous.with_token(&tokens.access);
-        let api = if api.claims.expires - now() > MARGIN {
-            api
-        } else {
-            // A refresh token works once, and its second use ends the session: one command at a time, and only where the
-            // new one can be kept.
-            let turn = self.state.turn()?;
+        let mut api = self.kept()?;
+        if old(&api) {
+            let _turn = self.state.turn()?;
             self.state.read_again()?;
-            let tokens = self.state.config.tokens.clone();
-            let api = anonymous.with_token(&tokens.access);
-            let api = if tokens.access.is_empty() {
-                return Err(failed("Not logged in. Use 'login' first."));
-            } else if api.claims.expires - now() > MARGIN {
-                api
-            } else {
-                let answer = self.refreshed(&anonymous, &tokens, None).await?;
-                self.state.config.tokens = tokens_of(&answer)?;
-                self.state.save_in_turn()?;
-                anonymous.with_token(&self.state.config.tokens.access)
-            };
-            drop(turn);
-            api
-        };
+            api = self.kept()?;
+            if old(&api) {
+                api = self.refreshed(None).await?;
+            }
+        }
         self.out.user.clone_from(&api.claims.user);
         Ok(api)
     }
 
-    /// Takes a new token by the refresh token, for another account if one is given.
-    pub async fn renew(&mut self, anonymous: &Api, tokens: &Tokens, account: Option<&str>) -> Result<Api> {
+    /// The same for another account, whose session replaces the kept one.
+    pub async fn switch(&mut self, account: &str) -> Result<Api> {
         let _turn = self.state.turn()?;
-        let answer = self.refreshed(anonymous, tokens, account).await?;
-        self.state.config.tokens = tokens_of(&answer)?;
-        self.state.save_in_turn()?;
-        Ok(anonymous.with_token(&self.state.config.tokens.access))
+        let endpoint = self.endpoint();
+        self.state.read_again()?;
+        if self.endpoint() != endpoint {
+            return Err(failed("Another command has changed the session meanwhile. Try again."));
+        }
+        self.refreshed(Some(account)).await
     }
 
-    async fn refreshed(&self, anonymous: &Api, tokens: &Tokens, account: Option<&str>) -> Result<Value> {
-        if tokens.refresh.is_empty() {
-            return Err(failed("Session expired. Log in again."));
+    /// A client with the token that is kept, at the address that it is for.
+    fn kept(&self) -> Result<Api> {
+        let tokens = &self.state.config.tokens;
+        if tokens.access.is_empty() {
+            return Err(failed("Not logged in. Use 'login' first."));
         }
-        let mut form =
-            vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", tokens.refresh.clone())];
+        Ok(self.anonymous(&self.endpoint())?.with_token(&tokens.access))
+    }
+
+    /// Takes a new token by the refresh token, for another account if one is given. A refresh token works once, and its
+    /// second use ends the session: whoever calls this has the turn, so that the new one can be kept.
+    async fn refreshed(&mut self, account: Option<&str>) -> Result<Api> {
+        let refresh = self.state.config.tokens.refresh.clone();
+        let over = match (account, &self.state.config.original) {
+            (Some(_), _) if refresh.is_empty() => {
+                return Err(failed("This session is bound to its account. Log in to the other one."));
+            }
+            (None, Some(_)) => {
+                "The session of the assumed trusted profile is over. 'iam trusted-profile-leave' goes back to the \
+                 session before it."
+            }
+            _ => "Session expired. Log in again.",
+        };
+        if refresh.is_empty() {
+            return Err(failed(over));
+        }
+        let mut form = vec![("grant_type", "refresh_token".to_owned()), ("refresh_token", refresh)];
         if let Some(account) = account {
             form.push(("account", account.to_owned()));
         }
-        anonymous.token(&form).await.map_err(|e| match e.code() {
-            "BXNIM0407E" | "BXNIM0408E" | "BXNIM0439E" => failed("Session expired. Log in again."),
+        let anonymous = self.anonymous(&self.endpoint())?;
+        let answer = anonymous.token(&form).await.map_err(|e| match e.code() {
+            "BXNIM0407E" | "BXNIM0408E" | "BXNIM0439E" => match account {
+                Some(account) => failed(format!(
+                    "The session cannot be switched to account {account}; it is over, or its owner is not a user there.\n{}",
+                    e.text()
+                )),
+                None => failed(over),
+            },
             _ => e,
-        })
+        })?;
+        self.state.config.tokens = tokens_of(&answer)?;
+        self.state.save_in_turn()?;
+        self.kept()
     }
 
     /// Claims of the kept token.
     pub fn claims(&self) -> Claims {
         Claims::read(&self.state.config.tokens.access)
     }
+}
+
+/// True when the token has to be renewed before it is used.
+fn old(api: &Api) -> bool {
+    api.claims.expires - now() <= MARGIN
 }
 
 /// The tokens in an answer of the token endpoint.

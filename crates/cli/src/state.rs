@@ -3,17 +3,19 @@
 //! crash leaves the old or the new state and never half of one.
 
 use std::collections::hash_map::RandomState;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::failure::{Result, failed};
+use crate::output::say;
 
 /// Something with an id and a name that commands aim at.
 #[derive(Serialize, Deserialize, Default, Clone, PartialEq, Eq, Debug)]
@@ -80,11 +82,21 @@ pub struct Config {
 pub struct State {
     home: PathBuf,
     dir: PathBuf,
-    /// As it was read.
-    read: Map<String, Value>,
+    /// The content as it was read.
+    before: Map<String, Value>,
     /// Content.
     pub config: Config,
 }
+
+/// What belongs together: a token goes to the server that gave it only, and account and resource group are that server's.
+const SESSION: [&str; 7] =
+    ["APIEndpoint", "SSLDisabled", "IAMToken", "IAMRefreshToken", "Account", "ResourceGroup", "Original"];
+/// Of these, what is another session when it changes.
+const IDENTITY: [&str; 4] = ["APIEndpoint", "IAMToken", "IAMRefreshToken", "Original"];
+/// When another command holds the turn: how often to look, when to say so, when to give up.
+const LOOK: Duration = Duration::from_millis(20);
+const SAY: u32 = 100;
+const GIVE_UP: u32 = 6000;
 
 /// Only one command at a time writes the state, or spends what works once. Ends with the value.
 pub struct Turn(#[allow(dead_code, reason = "held for its lock")] File);
@@ -93,22 +105,34 @@ impl State {
     /// Reads the state below `home`; a missing file is an empty state.
     pub fn open(home: &Path) -> Result<State> {
         let dir = home.join(".bluemix");
-        let read: Map<String, Value> = read(&dir.join("config.json"))?.unwrap_or_default();
-        let config = serde_json::from_value(Value::Object(read.clone())).map_err(|_| {
+        let there: Map<String, Value> = read(&dir.join("config.json"))?.unwrap_or_default();
+        let config = serde_json::from_value(Value::Object(there)).map_err(|_| {
             failed(format!("{} is damaged. Remove it and log in again.", dir.join("config.json").display()))
         })?;
-        Ok(State { home: home.to_owned(), dir, read, config })
+        Ok(State { home: home.to_owned(), dir, before: fields(&config)?, config })
     }
 
-    /// Waits until no other command writes.
+    /// Waits until no other command writes; not for ever, because one may have been stopped in the middle.
     pub fn turn(&self) -> Result<Turn> {
         let path = self.dir.join("lock");
-        make_folder(&self.dir)
+        let refused = |e: std::io::Error| failed(format!("Cannot write {}: {e}.", path.display()));
+        let file = make_folder(&self.dir)
             .and_then(|()| {
                 OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)
             })
-            .and_then(|file| file.lock().map(|()| Turn(file)))
-            .map_err(|e| failed(format!("Cannot write {}: {e}.", path.display())))
+            .map_err(refused)?;
+        for tried in 0..GIVE_UP {
+            match file.try_lock() {
+                Ok(()) => return Ok(Turn(file)),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(e)) => return Err(refused(e)),
+            }
+            if tried == SAY {
+                say(&format!("Waiting for another command that holds {}.\n", path.display()));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Err(failed(format!("Another command holds {} and does not end. Nothing was done.", path.display())))
     }
 
     /// Takes what other commands wrote since.
@@ -130,27 +154,42 @@ impl State {
 
     /// The same for who has the turn already.
     pub fn save_in_turn(&mut self) -> Result<()> {
-        let path = self.path();
-        let Ok(Value::Object(ours)) = serde_json::to_value(&self.config) else {
-            return Err(failed("The state cannot be written as JSON."));
-        };
-        let mut there: Map<String, Value> = read(&path)?.unwrap_or_default();
-        for (key, value) in &ours {
-            if self.read.get(key) != Some(value) {
-                there.insert(key.clone(), value.clone());
-            }
-        }
-        for key in self.read.keys().filter(|key| !ours.contains_key(*key)) {
-            there.remove(key);
-        }
+        let ours = fields(&self.config)?;
+        let mut there: Map<String, Value> = read(&self.path())?.unwrap_or_default();
+        self.merge(&ours, &mut there)?;
         // Nobody else writes now: what lies beside the file was left by a command that was killed.
         for left in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            if left.file_name().to_str().is_some_and(|name| name.starts_with("config.json.")) {
+            if left.file_name().to_str().is_some_and(left_over) {
                 let _ = fs::remove_file(left.path());
             }
         }
         write(&self.dir, "config.json", &there)?;
-        self.read = there;
+        self.before = ours;
+        Ok(())
+    }
+
+    /// Puts what this command changed over what is there. A session is replaced as a whole; what is only aimed at within
+    /// one is not written into another.
+    fn merge(&self, ours: &Map<String, Value>, there: &mut Map<String, Value>) -> Result<()> {
+        let mut changed: Vec<&str> = ours.keys().chain(self.before.keys()).map(String::as_str).collect();
+        changed.retain(|key| ours.get(*key) != self.before.get(*key));
+        if changed.iter().any(|key| IDENTITY.contains(key)) {
+            changed.extend(SESSION);
+        } else if changed.iter().any(|key| SESSION.contains(key)) {
+            let now: Config = serde_json::from_value(Value::Object(there.clone()))
+                .map_err(|_| failed(format!("{} is damaged.", self.path().display())))?;
+            let now = fields(&now)?;
+            let other = |key: &&str| now.get(*key) != self.before.get(*key);
+            if ["APIEndpoint", "Account", "Original"].iter().any(other) {
+                return Err(failed("Another command has changed the session meanwhile. Try again."));
+            }
+        }
+        for key in changed {
+            match ours.get(key) {
+                Some(value) => there.insert(key.to_owned(), value.clone()),
+                None => there.remove(key),
+            };
+        }
         Ok(())
     }
 
@@ -206,6 +245,19 @@ fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> Result<()> {
     make_folder(dir)
         .and_then(|()| private_file(&path, &text))
         .map_err(|e| failed(format!("Cannot write {}: {e}.", path.display())))
+}
+
+fn fields(config: &Config) -> Result<Map<String, Value>> {
+    match serde_json::to_value(config) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        _ => Err(failed("The state cannot be written as JSON.")),
+    }
+}
+
+/// True for the names that [`beside`] makes; other files beside the state are their owner's.
+fn left_over(name: &str) -> bool {
+    let random = name.strip_prefix("config.json.");
+    random.is_some_and(|r| r.len() == 16 && r.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 fn make_folder(dir: &Path) -> std::io::Result<()> {
@@ -293,6 +345,67 @@ mod tests {
         let text = fs::read_to_string(dir.join("config.json")).unwrap();
         assert!(text.contains("Strange") && text.contains("IAMToken"), "{text}");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
+    }
+
+    fn state(home: &Path, change: impl FnOnce(&mut Config)) -> State {
+        let mut state = State::open(home).unwrap();
+        change(&mut state.config);
+        state
+    }
+
+    #[test]
+    fn a_session_is_written_as_a_whole_and_settings_beside_it_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let login = |c: &mut Config, server: &str| {
+            c.endpoint = format!("http://{server}");
+            c.tokens = Tokens { access: format!("Bearer {server}"), refresh: server.into() };
+            c.account.guid = server.into();
+        };
+        state(home.path(), |c| login(c, "a")).save().unwrap();
+        // Both begin with the session at a; the one that ends last has the whole session.
+        let mut renewed = state(home.path(), |c| c.tokens.access = "Bearer a2".into());
+        let mut aimed = state(home.path(), |c| c.resource_group.guid = "group-of-a".into());
+        let mut setting = state(home.path(), |c| c.locale = "de_DE".into());
+        state(home.path(), |c| login(c, "b")).save().unwrap();
+        setting.save().unwrap();
+        assert!(aimed.save().unwrap_err().text().contains("Another command"));
+        let now = State::open(home.path()).unwrap().config;
+        assert_eq!((now.tokens.access.as_str(), now.endpoint.as_str()), ("Bearer b", "http://b"));
+        assert_eq!((now.locale.as_str(), now.resource_group.guid.as_str()), ("de_DE", ""));
+        renewed.save().unwrap();
+        let now = State::open(home.path()).unwrap().config;
+        assert_eq!((now.tokens.access.as_str(), now.endpoint.as_str()), ("Bearer a2", "http://a"));
+        assert_eq!((now.account.guid.as_str(), now.locale.as_str()), ("a", "de_DE"));
+    }
+
+    #[test]
+    fn the_first_setting_does_not_undo_a_login_made_meanwhile() {
+        let home = tempfile::tempdir().unwrap();
+        let mut setting = state(home.path(), |c| c.locale = "de_DE".into());
+        state(home.path(), |c| c.tokens.access = "Bearer x".into()).save().unwrap();
+        setting.save().unwrap();
+        assert_eq!(State::open(home.path()).unwrap().config.tokens.access, "Bearer x");
+    }
+
+    #[test]
+    fn only_what_a_killed_command_left_is_removed_beside_the_state() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join(".bluemix");
+        fs::create_dir(&dir).unwrap();
+        let left = beside(&dir.join("config.json"));
+        let kept = [
+            "config.json.bak",
+            "config.json.2026",
+            "config.json.0123456789ABCDEF",
+            "config.json.0123456789abcdef.old",
+        ];
+        for name in kept {
+            fs::write(dir.join(name), "mine").unwrap();
+        }
+        fs::write(&left, "").unwrap();
+        state(home.path(), |c| c.locale = "de_DE".into()).save().unwrap();
+        assert!(!left.exists());
+        assert!(kept.iter().all(|name| dir.join(name).exists()));
     }
 
     #[test]

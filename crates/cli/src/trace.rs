@@ -62,6 +62,10 @@ const SECRET: &[&str] = &[
     "data",
     "token",
     "iam_token",
+    "user_data",
+    "custom_metadata",
+    "version_custom_metadata",
+    "attributes",
 ];
 
 /// Where traces go.
@@ -145,10 +149,10 @@ fn redact(value: &mut Value, strict: bool) {
     match value {
         Value::Object(map) => {
             for (key, v) in map.iter_mut() {
-                let hide =
-                    if strict { !SHOWN.contains(&key.as_str()) } else { SECRET.contains(&key.as_str()) };
                 let container = v.is_object() || v.is_array();
-                if hide && !(strict && container) {
+                let unknown = strict && !container && !SHOWN.contains(&key.as_str());
+                // Whatever names stand in it: they are its owner's.
+                if unknown || SECRET.contains(&key.as_str()) {
                     *v = Value::String(HIDDEN.into());
                 } else {
                     redact(v, strict);
@@ -178,8 +182,8 @@ mod tests {
     fn secrets_are_hidden_wherever_they_stand() {
         let key = body("/v1/apikeys", &json!({"name": "n", "apikey": "TOPSECRET", "entity_tag": "1-a"}));
         assert!(!key.contains("TOPSECRET") && key.contains("1-a"), "{key}");
-        let secret = json!({"id": "1", "payload": "TOPSECRET", "labels": ["TOPSECRET"], "data": {"user": "TOPSECRET"},
-            "custom_metadata": {"x": "TOPSECRET"}, "secrets": [{"name": "shown", "password": "TOPSECRET"}]});
+        let secret = json!({"id": "1", "payload": "TOPSECRET", "labels": ["TOPSECRET"], "data": {"user": "TOPSECRET", "name": "TOPSECRET", "id": {"message": "TOPSECRET"}},
+            "custom_metadata": {"name": "TOPSECRET"}, "version_custom_metadata": {"crn": "TOPSECRET"}, "payload": [{"code": "TOPSECRET"}], "secrets": [{"name": "shown", "password": "TOPSECRET"}]});
         let secret = body("/secrets-manager/g/api/v2/secrets", &secret);
         assert!(!secret.contains("TOPSECRET") && secret.contains("shown"), "{secret}");
         let token = body("/identity/token", &json!({"access_token": "TOPSECRET", "token_type": "Bearer"}));

@@ -4,6 +4,7 @@
 mod dev;
 mod memory;
 mod newcomer;
+mod once;
 mod sessions;
 mod told;
 mod world;

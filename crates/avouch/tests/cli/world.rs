@@ -163,23 +163,27 @@ impl User<'_> {
     /// Runs a line as a script would: without a terminal.
     #[track_caller]
     pub fn run(&self, line: &str) -> Ended {
-        let mut command = Command::new(PROGRAM);
-        for name in FOREIGN {
-            command.env_remove(name);
-        }
-        let output = command
-            .args(words(line))
-            .env("IBMCLOUD_HOME", &self.home)
-            .envs(self.env.iter().map(|(k, v)| (k, v)))
-            .current_dir(self.world.dir.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = self.command(line).output().unwrap();
         Ended {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// A line that is not started yet.
+    pub fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(PROGRAM);
+        for name in FOREIGN {
+            command.env_remove(name);
+        }
+        command
+            .args(words(line))
+            .env("IBMCLOUD_HOME", &self.home)
+            .envs(self.env.iter().map(|(k, v)| (k, v)))
+            .current_dir(self.world.dir.path())
+            .stdin(Stdio::null());
+        command
     }
 
     /// Runs a line for its data.

@@ -4,12 +4,13 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use crate::api::{Api, Call, segment};
-use crate::failure::Result;
+use crate::failure::{Result, failed};
 use crate::input::confirm;
 use crate::output::cell;
 use crate::select;
 use crate::session::Session;
 use crate::state::Named;
+use crate::unbroken::{Unbroken, fill, reserve};
 
 /// Commands of `account`.
 #[derive(Debug, Subcommand)]
@@ -25,6 +26,9 @@ pub enum Command {
         /// E-mail address of the owner
         #[arg(long, value_name = "EMAIL")]
         owner_email: String,
+        /// Write the owner's API key to this new file (JSON, readable by its owner only) instead of showing it
+        #[arg(long, value_name = "FILE")]
+        file: Option<String>,
     },
     /// List the users of the account
     Users,
@@ -85,19 +89,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
                 ["id", "name", "state", "owner_iam_id"].map(|k| cell(a, k)).to_vec()
             })
         }
-        Command::Create { name, owner_email } => {
-            s.out.progress(format!("Creating account {name}"));
-            let body = json!({"name": name, "owner_email": owner_email});
-            let made = api.send(Call::post("/avouch/v1/accounts").json(body)).await?.body;
-            let rows = [
-                ("Account ID", cell(&made, "id")),
-                ("Account Name", cell(&made, "name")),
-                ("Owner", cell(&made["owner"], "email")),
-                ("Owner IAM ID", cell(&made["owner"], "iam_id")),
-                ("API Key", cell(&made["owner"], "apikey")),
-            ];
-            s.out.object(&made, &rows)
-        }
+        Command::Create { name, owner_email, file } => create(s, &api, &name, &owner_email, file).await,
         Command::Users => {
             s.out.progress("Listing users of the account");
             let all = users(&api).await?;
@@ -128,6 +120,38 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Makes an account. It cannot be taken back, so its key is kept even if somebody interrupts.
+async fn create(s: &Session, api: &Api, name: &str, email: &str, file: Option<String>) -> Result<()> {
+    s.out.progress(format!("Creating account {name}"));
+    let mut unbroken = Unbroken::begin()?;
+    let place = file.as_deref().map(|file| Ok((file, reserve(file, false)?))).transpose()?;
+    let call = Call::post("/avouch/v1/accounts").json(json!({"name": name, "owner_email": email}));
+    let mut made = unbroken.run(api.send(call)).await?.body;
+    let rows = |made: &Value, key: String| {
+        [
+            ("Account ID", cell(made, "id")),
+            ("Account Name", cell(made, "name")),
+            ("Owner", cell(&made["owner"], "email")),
+            ("Owner IAM ID", cell(&made["owner"], "iam_id")),
+            ("API Key", key),
+        ]
+    };
+    let key = cell(&made["owner"], "apikey");
+    let kept = match place {
+        Some((file, place)) => fill(place, file, &json!({"name": "owner", "apikey": key})),
+        None => s.out.once(&made, &rows(&made, key)),
+    };
+    kept.map_err(|e| {
+        let id = cell(&made, "id");
+        failed(format!("{} Account {id} was made, and the API key of its owner is lost.", e.text()))
+    })?;
+    let Some(file) = file else { return Ok(()) };
+    if let Some(owner) = made["owner"].as_object_mut() {
+        owner.remove("apikey");
+    }
+    s.out.object(&made, &rows(&made, format!("in {file}")))
 }
 
 async fn state(s: &Session, api: &Api, user: &str, state: &str) -> Result<()> {

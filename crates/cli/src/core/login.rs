@@ -10,7 +10,7 @@ use crate::input;
 use crate::resource::groups;
 use crate::select;
 use crate::session::{Session, env, tokens_of};
-use crate::state::Named;
+use crate::state::{Config, Named, Tokens};
 
 use super::{account, target};
 
@@ -91,6 +91,8 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
         None => s.endpoint(),
     };
     super::settings::warn_of_another(s, &endpoint);
+    // A session that cannot be kept is not begun.
+    drop(s.state.turn()?);
     if args.skip_ssl_validation {
         s.state.config.skip_tls = true;
     } else if s.state.config.endpoint != endpoint {
@@ -101,9 +103,6 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
     }
     if endpoint.starts_with("http:") && !loopback(&endpoint) {
         s.out.note("WARNING: the server is reached without TLS; whoever is in between reads the credential.");
-    }
-    if s.state.config.endpoint != endpoint && crate::sm::forget_service_url(s)? {
-        s.out.note("The address of Secrets Manager that was set for another server is forgotten.");
     }
     if s.out.table() && !s.out.quiet {
         s.out.note(format!("API endpoint: {endpoint}"));
@@ -116,13 +115,23 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
     let api = anonymous.with_token(&tokens.access);
     s.out.user.clone_from(&api.claims.user);
 
-    s.state.forget_session();
-    let config = &mut s.state.config;
-    config.endpoint = endpoint;
-    config.tokens = tokens;
+    let refresh = tokens.refresh.clone();
+    if let Err(e) = keep(s, &api, args, tokens).await {
+        // Nobody has it, so nobody could end it later.
+        let _ = end(&anonymous, refresh).await;
+        return Err(e);
+    }
+    s.out.ok();
+    target::show(s)
+}
+
+/// Checks what was asked for beside the token, and replaces the kept session.
+async fn keep(s: &mut Session, api: &Api, args: Args, tokens: Tokens) -> Result<()> {
+    let endpoint = api.endpoint().to_owned();
+    let mut new = Config { region: s.state.config.region.clone(), ..Config::default() };
     if !args.no_account {
-        config.account = account::own(&api).await;
-        let own = &config.account;
+        new.account = account::own(api).await;
+        let own = &new.account;
         if let Some(wanted) = args.account.as_ref().filter(|w| **w != own.guid && **w != own.name) {
             return Err(failed(format!(
                 "The credential belongs to account {}, not to '{wanted}'.",
@@ -132,38 +141,63 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
     }
     if let Some(region) = args.region {
         target::warn_of_region(&s.out, &region);
-        config.region = region;
+        new.region = region;
     }
     if args.no_region {
-        config.region.clear();
+        new.region.clear();
     }
     if let Some(wanted) = &args.group {
-        let group = groups::find(&api, wanted).await?;
-        config.resource_group =
+        let group = groups::find(api, wanted).await?;
+        new.resource_group =
             Named { guid: crate::output::cell(&group, "id"), name: crate::output::cell(&group, "name") };
     }
-    s.state.save()?;
-    s.out.ok();
-    target::show(s)
+    super::settings::replace_server(s, &endpoint, |s| {
+        let config = &mut s.state.config;
+        config.tokens = tokens;
+        config.account = new.account;
+        config.resource_group = new.resource_group;
+        config.region = new.region;
+    })
 }
 
 /// Runs `logout`.
 pub async fn logout(s: &mut Session) -> Result<()> {
-    let refresh = s.state.config.tokens.refresh.clone();
-    s.state.forget_session();
-    s.state.save()?;
     s.out.user.clear();
     s.out.progress("Logging out");
-    // Here the session is over in any case; at the server it ends by itself if nobody can be reached.
-    if !refresh.is_empty() {
-        let ended =
-            s.anonymous(&s.endpoint())?.form("/avouch/v1/logout", &[("refresh_token", refresh)]).await;
-        if let Err(e) = ended {
+    let mut over = Vec::new();
+    let endpoint = s.endpoint();
+    let forgotten = forget(s, &mut over);
+    // What cannot be forgotten here is ended at the server all the more; there it ends by itself if it cannot be reached.
+    let anonymous = s.anonymous(&endpoint)?;
+    for tokens in over {
+        if let Err(e) = end(&anonymous, tokens.refresh).await {
             s.out.note(format!("The server could not be told, so the refresh token lives on: {}", e.text()));
         }
     }
+    forgotten?;
     s.out.ok();
     Ok(())
+}
+
+/// Forgets the session, and hands out the tokens that it had; also those of before a trusted profile was assumed.
+fn forget(s: &mut Session, over: &mut Vec<Tokens>) -> Result<()> {
+    let turn = s.state.turn();
+    if turn.is_ok() {
+        s.state.read_again()?;
+    }
+    let config = &s.state.config;
+    over.extend([Some(config.tokens.clone()), config.original.clone()].into_iter().flatten());
+    let _turn = turn?;
+    s.state.forget_session();
+    s.state.save_in_turn()
+}
+
+/// Ends a refresh token at the server.
+async fn end(anonymous: &Api, refresh: String) -> Result<()> {
+    if refresh.is_empty() {
+        return Ok(());
+    }
+    anonymous.form("/avouch/v1/logout", &[("refresh_token", refresh)]).await.map(drop)
 }
 
 /// What a session is made from. No `Debug`: it is secret.

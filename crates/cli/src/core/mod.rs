@@ -45,7 +45,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         Command::Logout => login::logout(s).await,
         Command::Target(args) => target::run(s, args).await,
         Command::Regions => settings::regions(s),
-        Command::Version => settings::version(s),
+        Command::Version => settings::version(&s.out),
         Command::Config(args) => settings::config(s, args),
         Command::Update => {
             s.out.note("This program is replaced as a whole; there is nothing to update.");

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::api::loopback;
 use crate::failure::{Result, failed, usage};
+use crate::output::Out;
 use crate::session::Session;
 
 /// Region of a deployment that was not told another one.
@@ -94,20 +95,30 @@ pub fn warn_of_another(s: &Session, endpoint: &str) {
     };
     if !kept.is_empty() && origin(kept) != origin(endpoint) {
         s.out.note(format!(
-            "WARNING: {} is the state of a command line for {kept}; its session is being replaced. To keep both, set \
-             IBMCLOUD_HOME to another folder for one of them.",
+            "WARNING: {} is the state of a command line for {kept}; if this succeeds, its session is replaced. To keep \
+             both, set IBMCLOUD_HOME to another folder for one of them.",
             s.state.path().display()
         ));
     }
 }
 
+/// Keeps the address (none to forget it) and what `change` adds in place of the session before.
+pub fn replace_server(s: &mut Session, endpoint: &str, change: impl FnOnce(&mut Session)) -> Result<()> {
+    let kept = std::mem::replace(&mut s.state.config.endpoint, endpoint.to_owned());
+    s.state.forget_session();
+    change(s);
+    s.state.save()?;
+    if kept != endpoint && crate::sm::forget_service_url(s)? {
+        s.out.note("The address of Secrets Manager that was set for another server is forgotten.");
+    }
+    Ok(())
+}
+
 /// Runs `api`.
 pub async fn api(s: &mut Session, args: Api) -> Result<()> {
     if args.unset {
-        s.state.forget_session();
-        s.state.config.endpoint.clear();
         s.state.config.skip_tls = false;
-        s.state.save()?;
+        replace_server(s, "", |_| ())?;
         s.out.ok();
         return Ok(());
     }
@@ -122,10 +133,6 @@ pub async fn api(s: &mut Session, args: Api) -> Result<()> {
     };
     let endpoint = address(&endpoint)?;
     warn_of_another(s, &endpoint);
-    if endpoint != s.state.config.endpoint {
-        // A session's token must not go to another server.
-        s.state.forget_session();
-    }
     s.state.config.skip_tls = args.skip_ssl_validation;
     s.out.progress(format!("Setting API endpoint to {endpoint}"));
     let reached = s
@@ -133,14 +140,23 @@ pub async fn api(s: &mut Session, args: Api) -> Result<()> {
         .send(crate::api::Call::get("/identity/.well-known/openid-configuration"))
         .await;
     reached.map_err(|e| failed(format!("{endpoint} is not a server of this kind.\n{}", e.text())))?;
-    s.state.config.endpoint = endpoint;
-    s.state.save()?;
+    if endpoint == s.state.config.endpoint {
+        s.state.save()?;
+    } else {
+        // A session's token must not go to another server.
+        replace_server(s, &endpoint, |_| ())?;
+    }
     s.out.ok();
     s.out.line(&format!("API endpoint: {}", s.state.config.endpoint))
 }
 
 /// Runs `config`.
 pub fn config(s: &mut Session, args: Config) -> Result<()> {
+    for (option, value) in [("--color", &args.color), ("--check-version", &args.check_version)] {
+        if value.as_ref().is_some_and(|v| !["true", "false"].contains(&v.to_lowercase().as_str())) {
+            return Err(usage(format!("{option}: wanted true or false.")));
+        }
+    }
     let c = &mut s.state.config;
     if let Some(seconds) = args.http_timeout {
         c.http_timeout = seconds;
@@ -207,13 +223,9 @@ pub fn regions(s: &Session) -> Result<()> {
 }
 
 /// Runs `version`.
-pub fn version(s: &Session) -> Result<()> {
+pub fn version(out: &Out) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
-    if s.out.table() {
-        s.out.line(&format!("avouch {version}"))
-    } else {
-        s.out.data(&json!({"version": version}))
-    }
+    if out.table() { out.line(&format!("avouch {version}")) } else { out.data(&json!({"version": version})) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use crate::failure::{Result, failed};
+use crate::failure::Result;
 use crate::output::{Out, cell};
 use crate::resource::groups;
 use crate::session::Session;
@@ -52,13 +52,8 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
     if let Some(wanted) = &args.account {
         let current = account::own(&api).await;
         if *wanted != current.guid && *wanted != current.name {
-            let tokens = s.state.config.tokens.clone();
-            if tokens.refresh.is_empty() {
-                return Err(failed("This session is bound to its account. Log in to the other one."));
-            }
             let id = account::find(&api, wanted).await?;
-            let anonymous = s.anonymous(&s.endpoint())?;
-            api = s.renew(&anonymous, &tokens, Some(&id)).await?;
+            api = s.switch(&id).await?;
             s.state.config.resource_group = Named::default();
         }
         s.state.config.account = account::own(&api).await;

@@ -190,11 +190,15 @@ async fn purge(s: &mut Session, kind: Kind, args: Member) -> Result<()> {
     outcome(s, answer["groups"].as_array().map_or(&[], Vec::as_slice), "access_group_id")
 }
 
-/// A line for each item; a failure if any was refused.
+fn is_refused(result: &Value) -> bool {
+    result["status_code"].as_i64().unwrap_or(200) >= 300
+}
+
+/// A line for each item that was done; a failure if any was refused.
 fn outcome(s: &Session, results: &[Value], key: &str) -> Result<()> {
     let refused: Vec<String> = results
         .iter()
-        .filter(|r| r["status_code"].as_i64().unwrap_or(200) >= 300)
+        .filter(|r| is_refused(r))
         .map(|r| format!("{}: {}", cell(r, key), cell(r, "errors.0.message")))
         .collect();
     if !s.out.table() {
@@ -202,9 +206,11 @@ fn outcome(s: &Session, results: &[Value], key: &str) -> Result<()> {
     }
     if refused.is_empty() {
         s.out.ok();
-        if s.out.table() {
-            return results.iter().try_for_each(|r| s.out.line(&cell(r, key)));
-        }
+    }
+    if s.out.table() {
+        results.iter().filter(|r| !is_refused(r)).try_for_each(|r| s.out.line(&cell(r, key)))?;
+    }
+    if refused.is_empty() {
         return Ok(());
     }
     Err::<(), Failure>(failed(format!(

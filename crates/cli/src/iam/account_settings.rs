@@ -27,7 +27,7 @@ pub struct Update {
     #[arg(long, value_name = "VALUE")]
     restrict_create_platform_apikey: Option<String>,
     /// Addresses, ranges and networks that tokens may be asked from
-    #[arg(long, value_name = "LIST", conflicts_with = "unset_allowed_ip_addresses")]
+    #[arg(long, value_name = "LIST", value_parser = clap::builder::NonEmptyStringValueParser::new(), conflicts_with = "unset_allowed_ip_addresses")]
     allowed_ip_addresses: Option<String>,
     /// Tokens may be asked from anywhere
     #[arg(long)]

@@ -1,8 +1,6 @@
 //! `iam api-key…` (keys of the caller) and `iam service-api-key…` (keys of a service ID). A key's value is shown or
 //! written to a file once, when it is made.
 
-use std::path::Path;
-
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
@@ -14,7 +12,7 @@ use crate::input::{confirm, word};
 use crate::output::cell;
 use crate::select::{self, Several};
 use crate::session::Session;
-use crate::state::Reserved;
+use crate::unbroken::{Unbroken, fill, reserve};
 
 /// Commands on API keys.
 #[derive(Debug, Subcommand)]
@@ -58,7 +56,7 @@ pub enum Command {
         #[arg(value_name = "SERVICE_ID", required_unless_present = "all")]
         service_id: Option<String>,
         /// Those of all service IDs
-        #[arg(short, long)]
+        #[arg(short, long, conflicts_with = "service_id")]
         all: bool,
         /// Print ids only
         #[arg(long)]
@@ -199,9 +197,8 @@ impl From<Foreign> for (String, Owner) {
 pub async fn run(s: &mut Session, command: Command) -> Result<()> {
     match command {
         Command::ApiKeys { uuid } => list(s, Some(Owner::Caller), uuid).await,
-        Command::ServiceApiKeys { service_id, all, uuid } => {
-            let owner = service_id.filter(|_| !all).map(Owner::ServiceId);
-            list(s, owner, uuid).await
+        Command::ServiceApiKeys { service_id, uuid, .. } => {
+            list(s, service_id.map(Owner::ServiceId), uuid).await
         }
         Command::ApiKey(key) => show(s, key.into()).await,
         Command::ServiceApiKey(key) => show(s, key.into()).await,
@@ -240,9 +237,17 @@ async fn keys(api: &Api, iam_id: &str) -> Result<Vec<Value>> {
 }
 
 async fn find(api: &Api, wanted: &str, owner: &Owner, several: Several) -> Result<Value> {
-    let all = keys(api, &iam_id(api, owner, several).await?).await?;
+    pick(api, wanted, &keys(api, &iam_id(api, owner, several).await?).await?, several)
+}
+
+/// True when the owner has a key beside this one that can be used.
+fn others_work(all: &[Value], key: &Value) -> bool {
+    all.iter().any(|k| k["id"] != key["id"] && k["disabled"] != true)
+}
+
+fn pick(api: &Api, wanted: &str, all: &[Value], several: Several) -> Result<Value> {
     let field = if select::prefixed(wanted, "ApiKey-") { "id" } else { "name" };
-    select::one(api, "API key", wanted, select::named(&all, field, wanted, false), several)
+    select::one(api, "API key", wanted, select::named(all, field, wanted, false), several)
 }
 
 async fn list(s: &mut Session, owner: Option<Owner>, uuid: bool) -> Result<()> {
@@ -279,7 +284,11 @@ async fn show(s: &mut Session, (name, owner): (String, Owner)) -> Result<()> {
 }
 
 fn details(s: &Session, key: &Value, value: String) -> Result<()> {
-    let rows = [
+    s.out.object(key, &rows(key, value))
+}
+
+fn rows(key: &Value, value: String) -> [(&'static str, String); 9] {
+    [
         ("ID", cell(key, "id")),
         ("Name", cell(key, "name")),
         ("Description", cell(key, "description")),
@@ -289,8 +298,7 @@ fn details(s: &Session, key: &Value, value: String) -> Result<()> {
         ("State", state(key)),
         ("Created At", cell(key, "created_at")),
         ("Expires At", cell(key, "expires_at")),
-    ];
-    s.out.object(key, &rows)
+    ]
 }
 
 /// Deletes a key whose value nobody will ever know; says what became of it.
@@ -318,45 +326,35 @@ async fn create(s: &mut Session, name: String, owner: Owner, new: New) -> Result
     if new.lock {
         call = call.header("entity-lock", "true");
     }
+    let mut unbroken = Unbroken::begin()?;
     let place = match &new.file {
         Some(file) => Some((file, reserve(file, s.force)?)),
         None => None,
     };
-    let key = api.send(call).await?.body;
+    let key = unbroken.run(api.send(call)).await?.body;
     if cell(&key, "apikey").is_empty() {
         return Err(failed("The server answered without an API key."));
     }
-    let Some((file, place)) = place else {
+    let kept = if unbroken.broken() {
+        Err(failed("Interrupted."))
+    } else if let Some((file, place)) = place {
+        let content = json!({"name": key["name"], "description": cell(&key, "description"),
+            "createdAt": key["created_at"], "apikey": key["apikey"]});
+        fill(place, file, &content)
+    } else {
         s.out.note("The API key is shown this once and cannot be read again.");
-        let value = cell(&key, "apikey");
-        return match details(s, &key, value) {
-            Ok(()) => Ok(()),
-            Err(e) => Err(failed(format!("{} {}", e.text(), undone(&api, &key).await))),
-        };
+        s.out.once(&key, &rows(&key, cell(&key, "apikey")))
     };
-    let content = json!({"name": key["name"], "description": cell(&key, "description"), "createdAt": key["created_at"],
-        "apikey": key["apikey"]});
-    let text =
-        serde_json::to_vec_pretty(&content).map_err(|_| failed("The key file cannot be written as JSON."))?;
-    if let Err(e) = place.fill(&text) {
-        return Err(failed(format!("{file} cannot be written: {e}. {}", undone(&api, &key).await)));
+    if let Err(e) = kept {
+        return Err(failed(format!("{} {}", e.text(), unbroken.run(undone(&api, &key)).await)));
     }
+    let Some(file) = &new.file else { return Ok(()) };
     s.out.note(format!("The API key is in {file}."));
     let mut shown = key;
     if let Some(fields) = shown.as_object_mut() {
         fields.remove("apikey");
     }
     details(s, &shown, format!("in {file}"))
-}
-
-/// The place of a key file, taken before the key is made, so that no key is made that cannot be kept.
-fn reserve(file: &str, force: bool) -> Result<Reserved> {
-    Reserved::take(Path::new(file), force).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => {
-            failed(format!("--file: {file} exists already. Use -f to replace it. No key was made."))
-        }
-        _ => failed(format!("--file: {file} cannot be written: {e}. No key was made.")),
-    })
 }
 
 async fn update(s: &mut Session, (name, owner): (String, Owner), change: Change) -> Result<()> {
@@ -388,10 +386,16 @@ async fn act(s: &mut Session, (name, owner): (String, Owner), act: Act) -> Resul
         Act::Disable => ("disable", "Disabling"),
         Act::Enable => ("enable", "Enabling"),
     };
-    confirm(s.force, &format!("Really {verb} API key '{name}'?"))?;
     let api = s.api().await?;
+    let several = Several::unless(s.force);
+    let all = keys(&api, &iam_id(&api, &owner, several).await?).await?;
+    let key = pick(&api, &name, &all, several)?;
+    if matches!((act, &owner), (Act::Delete | Act::Disable, Owner::Caller)) && !others_work(&all, &key) {
+        s.out.note("WARNING: this is the last API key that its owner can log in with.");
+    }
+    confirm(s.force, &format!("Really {verb} API key '{name}'?"))?;
     s.out.progress(format!("{doing} API key {name}"));
-    let path = path(&find(&api, &name, &owner, Several::unless(s.force)).await?);
+    let path = path(&key);
     let call = match act {
         Act::Delete => Call::delete(path),
         Act::Lock => Call::post(format!("{path}/lock")),

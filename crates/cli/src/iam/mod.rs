@@ -14,6 +14,7 @@ mod overview;
 mod policies;
 mod policy_flags;
 mod profiles;
+mod revocation;
 mod roles;
 mod rules;
 mod service_ids;
@@ -62,6 +63,8 @@ pub enum Command {
     #[command(flatten)]
     Tokens(tokens::Command),
     #[command(flatten)]
+    Revocation(revocation::Command),
+    #[command(flatten)]
     Compat(compat::Command),
     /// Why something was, or would be, allowed or refused
     Why(why::Args),
@@ -89,6 +92,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         Command::Overview(c) => overview::run(s, c).await,
         Command::Settings(c) => account_settings::run(s, c).await,
         Command::Tokens(c) => tokens::run(s, &c).await,
+        Command::Revocation(c) => revocation::run(s, c).await,
         Command::Compat(c) => compat::run(s, c).await,
         Command::Why(c) => why::run(s, c).await,
         Command::Issuer { command } => issuers::run(s, command).await,

@@ -280,7 +280,7 @@ async fn update(s: &mut Session, kind: Kind, args: Update) -> Result<()> {
     details(s, &done)
 }
 
-/// What the options say, the rest as it is. A target is replaced as a whole.
+/// What the options say, the rest as it is.
 async fn changed(api: &Api, s: &Session, flags: &Flags, now: &Value, version: Version) -> Result<Value> {
     let keep: &[&str] = match version {
         Version::V1 => &["type", "subjects", "resources", "description"],
@@ -303,10 +303,43 @@ async fn changed(api: &Api, s: &Session, flags: &Flags, now: &Value, version: Ve
         Version::V2 => body["control"] = json!({"grant": {"roles": roles}}),
     }
     if flags.has_target() {
-        body[if version == Version::V1 { "resources" } else { "resource" }] =
-            flags.resource(api, version).await?;
+        let asked = flags.resource(api, version).await?;
+        match version {
+            Version::V1 => body["resources"][0] = merged(&now["resources"][0], asked[0].clone()),
+            Version::V2 => body["resource"] = merged(&now["resource"], asked),
+        }
+        s.out.note(format!("The policy is for: {}", target(&body)));
     }
     Ok(body)
+}
+
+/// A target that the options change: attributes that they do not name stay, because a policy without one of them would
+/// reach further than before.
+fn merged(now: &Value, mut asked: Value) -> Value {
+    const SERVICES: [&str; 3] = ["serviceName", "serviceType", "service_group_id"];
+    let key = |a: &Value| [cell(a, "key"), cell(a, "name")].concat();
+    let list = |target: &Value, of: &str| target[of].as_array().cloned().unwrap_or_default();
+    let has_service = |all: &[Value]| all.iter().any(|a| SERVICES.contains(&key(a).as_str()));
+    let mut attributes = list(&asked, "attributes");
+    let before = list(now, "attributes");
+    // `serviceType=service` is what a new policy gets when it names no service; this one names its own.
+    let named = |a: &Value| key(a) != "serviceType" || a["value"] != "service";
+    if has_service(&before) {
+        attributes.retain(named);
+    }
+    let other_service = has_service(&attributes);
+    let stays = |a: &Value| {
+        let replaced = attributes.iter().any(|b| key(b) == key(a));
+        let outdone = other_service && SERVICES.contains(&key(a).as_str());
+        !replaced && !outdone
+    };
+    let kept: Vec<Value> = before.into_iter().filter(|a| stays(a)).collect();
+    attributes.extend(kept);
+    asked["attributes"] = attributes.into();
+    if list(&asked, "tags").is_empty() && !list(now, "tags").is_empty() {
+        asked["tags"] = now["tags"].clone();
+    }
+    asked
 }
 
 async fn delete(s: &mut Session, kind: Kind, one: One) -> Result<()> {
@@ -325,6 +358,41 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
     use crate::output::columns_of;
+
+    #[test]
+    fn a_changed_target_keeps_what_the_options_do_not_name() {
+        let attributes = |all: &[(&str, &str)]| {
+            let all: Vec<Value> =
+                all.iter().map(|(k, v)| json!({"key": k, "operator": "stringEquals", "value": v})).collect();
+            json!({"attributes": all})
+        };
+        let mut now = attributes(&[
+            ("accountId", "a"),
+            ("serviceName", "secrets-manager"),
+            ("serviceInstance", "i"),
+            ("resource", "g"),
+        ]);
+        now["tags"] = json!([{"key": "env", "value": "dev", "operator": "stringEquals"}]);
+        let region = attributes(&[("accountId", "a"), ("serviceType", "service"), ("region", "eu-de")]);
+        let shown = |asked| target(&json!({"resource": merged(&now, asked)}));
+        assert_eq!(
+            shown(region),
+            "region=eu-de, serviceName=secrets-manager, serviceInstance=i, resource=g, tag env=dev"
+        );
+        let service = attributes(&[("accountId", "a"), ("serviceName", "kms")]);
+        assert_eq!(shown(service), "serviceName=kms, serviceInstance=i, resource=g, tag env=dev");
+        let management = attributes(&[("accountId", "a"), ("serviceType", "platform_service")]);
+        assert_eq!(
+            shown(management),
+            "serviceType=platform_service, serviceInstance=i, resource=g, tag env=dev"
+        );
+        let mut resource = attributes(&[("accountId", "a"), ("serviceType", "service"), ("resource", "h")]);
+        resource["tags"] = json!([{"key": "env", "value": "prod", "operator": "stringEquals"}]);
+        assert_eq!(
+            shown(resource),
+            "resource=h, serviceName=secrets-manager, serviceInstance=i, tag env=prod"
+        );
+    }
 
     #[test]
     fn both_forms_are_shown_alike() {

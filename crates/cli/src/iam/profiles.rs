@@ -243,13 +243,15 @@ async fn current(s: &mut Session) -> Result<()> {
 }
 
 async fn assume(s: &mut Session, profile: &str) -> Result<()> {
+    let api = s.api().await?;
+    s.out.progress(format!("Assuming trusted profile {profile}"));
+    let _turn = s.state.turn()?;
+    s.state.read_again()?;
     if s.state.config.original.is_some() {
         return Err(failed(
             "The session acts as a trusted profile already. Use 'iam trusted-profile-leave' first.",
         ));
     }
-    let api = s.api().await?;
-    s.out.progress(format!("Assuming trusted profile {profile}"));
     let token = s.state.config.tokens.access.trim_start_matches("Bearer ").to_owned();
     let field = crate::core::login::profile_field(profile);
     let mut form =
@@ -260,16 +262,18 @@ async fn assume(s: &mut Session, profile: &str) -> Result<()> {
     let tokens = tokens_of(&api.token(&form).await?)?;
     let before = std::mem::replace(&mut s.state.config.tokens, tokens);
     s.state.config.original = Some(before);
-    s.state.save()?;
+    s.state.save_in_turn()?;
     s.out.user = s.claims().user;
     s.out.ok();
     crate::core::target::show(s)
 }
 
 fn leave(s: &mut Session) -> Result<()> {
+    let _turn = s.state.turn()?;
+    s.state.read_again()?;
     let before = s.state.config.original.take();
     s.state.config.tokens = before.ok_or_else(|| failed("The session does not act as a trusted profile."))?;
-    s.state.save()?;
+    s.state.save_in_turn()?;
     s.out.user = s.claims().user;
     s.out.ok();
     crate::core::target::show(s)

@@ -305,7 +305,8 @@ async fn config(s: &mut Session, args: Config) -> Result<()> {
     let server = cell(&cluster, "serverURL");
     if server.is_empty() {
         return Err(failed(format!(
-            "No address of the API server is on record for cluster '{}'.",
+            "No address of the API server is on record for cluster '{}': it is kept for clusters with \
+             online_check=token_review only. Use the kubeconfig that the cluster was registered with.",
             args.one.cluster
         )));
     }

@@ -208,6 +208,9 @@ async fn watch(s: &mut Session, common: &Common, cluster: &Value, keys: Value) -
 
 fn details(s: &Session, cluster: &Value) -> Result<()> {
     iam::warn(s, cluster);
+    if !cluster["keys"].as_array().into_iter().flatten().any(|key| key["state"] == "active") {
+        s.out.note("WARNING: no key of this cluster is active, so no token of it is accepted.");
+    }
     let rows = [
         ("Name", cell(cluster, "name")),
         ("ID", cell(cluster, "id")),

@@ -250,12 +250,13 @@ async fn list(s: &mut Session, args: List) -> Result<()> {
     let api = s.api().await?;
     s.out.progress("Retrieving service instances");
     let group = match &args.group {
-        Some(wanted) => cell(&groups::find(&api, wanted).await?, "id"),
-        None if args.all_resource_groups => String::new(),
-        None => s.state.config.resource_group.guid.clone(),
+        Some(wanted) => Some(cell(&groups::find(&api, wanted).await?, "id")),
+        None if args.all_resource_groups => None,
+        None => Some(s.state.config.resource_group.guid.clone()).filter(|id| !id.is_empty()),
     };
-    let kind = args.kind.filter(|k| k != "all").unwrap_or_default();
-    let all = api.list(base().query("resource_group_id", group).query("type", kind), "resources").await?;
+    let kind = args.kind.filter(|k| k != "all");
+    let all =
+        api.list(base().query_opt("resource_group_id", group).query_opt("type", kind), "resources").await?;
     let fits = |i: &Value| {
         args.service_name.as_ref().is_none_or(|n| service(i) == *n)
             && args.location.as_ref().is_none_or(|l| location(i) == *l)

@@ -48,7 +48,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         Command::Reclamations { resource_instance_id } => {
             let api = s.api().await?;
             s.out.progress("Listing reclamations");
-            let all = all(&api, resource_instance_id.as_deref().unwrap_or_default()).await?;
+            let all = all(&api, resource_instance_id.as_deref()).await?;
             s.out.list(&all, "No reclamations found.", &["ID", "Entity CRN", "State", "Target Time"], |r| {
                 ["id", "entity_crn", "state", "target_time"].map(|k| cell(r, k)).to_vec()
             })
@@ -56,7 +56,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         Command::Reclamation { id } => {
             let api = s.api().await?;
             s.out.progress(format!("Getting reclamation {id}"));
-            let found = select::named(&all(&api, "").await?, "id", &id, false);
+            let found = select::named(&all(&api, None).await?, "id", &id, false);
             details(s, &select::one(&api, "reclamation", &id, found, Several::Fail)?)
         }
         Command::ReclamationRestore { id, comment } => act(s, &id, "restore", comment).await,
@@ -67,9 +67,9 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
     }
 }
 
-async fn all(api: &Api, instance: &str) -> Result<Vec<Value>> {
+async fn all(api: &Api, instance: Option<&str>) -> Result<Vec<Value>> {
     let call = Call::get("/v1/reclamations").query("account_id", api.account()?);
-    api.list(call.query("resource_instance_id", instance), "resources").await
+    api.list(call.query_opt("resource_instance_id", instance), "resources").await
 }
 
 async fn act(s: &mut Session, id: &str, action: &str, comment: Option<String>) -> Result<()> {

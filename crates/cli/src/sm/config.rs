@@ -50,6 +50,7 @@ pub fn service_url(s: &Session) -> Result<Option<String>> {
 
 /// Forgets the address that was set, for a login at another server; true if there was one.
 pub fn forget_service_url(s: &Session) -> Result<bool> {
+    let _turn = s.state.turn()?;
     let mut values = s.state.plugin(PLUGIN)?;
     let there = values.remove(Setting::ServiceUrl.as_str()).is_some();
     if there {
@@ -60,6 +61,10 @@ pub fn forget_service_url(s: &Session) -> Result<bool> {
 
 /// Runs a command on settings.
 pub fn run(s: &Session, command: Command) -> Result<()> {
+    let _turn = match command {
+        Command::Set { .. } | Command::Unset { .. } => Some(s.state.turn()?),
+        Command::Get { .. } | Command::List => None,
+    };
     let mut values = s.state.plugin(PLUGIN)?;
     match command {
         Command::Set { setting, value } => {

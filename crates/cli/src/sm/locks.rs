@@ -108,20 +108,19 @@ impl New {
         }
     }
 
-    fn mode(&self) -> &'static str {
-        match self.mode {
-            None => "",
-            Some(Mode::RemovePrevious) => "remove_previous",
-            Some(Mode::RemovePreviousAndDelete) => "remove_previous_and_delete",
-        }
+    fn mode(&self) -> Option<&'static str> {
+        self.mode.map(|mode| match mode {
+            Mode::RemovePrevious => "remove_previous",
+            Mode::RemovePreviousAndDelete => "remove_previous_and_delete",
+        })
     }
 }
 
 #[derive(Debug, Args)]
 pub struct Names {
     /// Names of locks; without it, all locks
-    #[arg(long, value_delimiter = ',')]
-    name: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    name: Option<Vec<String>>,
 }
 
 /// Runs a command on locks.
@@ -213,21 +212,21 @@ async fn create(s: &mut Session, place: &Place, tail: &str, new: &New) -> Result
     let body = new.locks()?;
     let i = Instance::open(s, place).await?;
     s.out.progress("Creating locks");
-    let call = Call::post(i.path(&format!("{tail}/locks_bulk"))).query("mode", new.mode()).json(body);
+    let call = Call::post(i.path(&format!("{tail}/locks_bulk"))).query_opt("mode", new.mode()).json(body);
     let locks = i.api.send(call).await?.body;
     show(s, &locks)
 }
 
 async fn delete(s: &mut Session, place: &Place, tail: &str, names: &Names) -> Result<()> {
-    let what = if names.name.is_empty() {
-        "all locks".to_owned()
-    } else {
-        format!("lock '{}'", names.name.join("', '"))
+    let what = match &names.name {
+        None => "all locks".to_owned(),
+        Some(names) => format!("lock '{}'", names.join("', '")),
     };
     confirm(s.force, &format!("Really delete {what}?"))?;
     let i = Instance::open(s, place).await?;
     s.out.progress("Deleting locks");
-    let call = Call::delete(i.path(&format!("{tail}/locks_bulk"))).query("name", names.name.join(","));
+    let call = Call::delete(i.path(&format!("{tail}/locks_bulk")))
+        .query_opt("name", names.name.as_ref().map(|n| n.join(",")));
     let locks = i.api.send(call).await?.body;
     show(s, &locks)
 }

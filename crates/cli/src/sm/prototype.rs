@@ -10,8 +10,7 @@ use crate::input::{json as json_value, raw};
 #[derive(Debug, Default, Args)]
 pub struct New {
     /// The whole secret as JSON
-    #[arg(long, value_name = "JSON|@FILE", conflicts_with_all = ["secret_name", "secret_type", "arbitrary_payload", "kv_data",
-        "username_password_username"])]
+    #[arg(long, value_name = "JSON|@FILE")]
     secret_prototype: Option<String>,
     /// Name
     #[arg(long)]
@@ -167,21 +166,42 @@ fn put_json(body: &mut Map<String, Value>, name: &str, option: &str, value: Opti
     Ok(())
 }
 
+/// The whole as JSON, if it was given. What other options said beside it would be lost, so they are refused.
+fn alone(option: &str, whole: Option<&String>, others: &Map<String, Value>) -> Result<Option<Value>> {
+    match whole {
+        Some(_) if !others.is_empty() => {
+            let names: Vec<&str> = others.keys().map(String::as_str).collect();
+            Err(usage(format!(
+                "{option} is the whole; other options say something too: {}.",
+                names.join(", ")
+            )))
+        }
+        whole => whole.map(|whole| json_value(option, whole)).transpose(),
+    }
+}
+
 impl New {
     /// The body of a create call.
     pub fn body(&self) -> Result<Value> {
-        if let Some(prototype) = &self.secret_prototype {
-            return json_value("--secret-prototype", prototype);
+        let body = self.parts()?;
+        let whole = alone("--secret-prototype", self.secret_prototype.as_ref(), &body)?;
+        if let Some(whole) = whole {
+            return Ok(whole);
         }
+        for (flag, name) in [("--secret-type", "secret_type"), ("--secret-name", "name")] {
+            if !body.contains_key(name) {
+                return Err(usage(format!("Missing required option {flag}.")));
+            }
+        }
+        Ok(body.into())
+    }
+
+    /// What the options beside the prototype say.
+    fn parts(&self) -> Result<Map<String, Value>> {
         let mut body = Map::new();
-        for (flag, name, value) in [
-            ("--secret-type", "secret_type", &self.secret_type),
-            ("--secret-name", "name", &self.secret_name),
-        ] {
-            let value = value.as_ref().ok_or_else(|| usage(format!("Missing required option {flag}.")))?;
-            body.insert(name.into(), json!(value));
-        }
         let texts = [
+            ("secret_type", &self.secret_type),
+            ("name", &self.secret_name),
             ("description", &self.secret_description),
             ("secret_group_id", &self.secret_group_id),
             ("expiration_date", &self.secret_expiration_date),
@@ -232,7 +252,7 @@ impl New {
         ] {
             put_json(&mut body, name, option, value.as_ref())?;
         }
-        if self.secret_type.as_deref() == Some("iam_credentials") {
+        if self.iam_credentials_reuse_apikey || self.secret_type.as_deref() == Some("iam_credentials") {
             body.insert("reuse_api_key".into(), json!(self.iam_credentials_reuse_apikey));
         }
         if self.private_cert_exclude_cn_from_sans {
@@ -242,7 +262,7 @@ impl New {
             body.insert("bundle_certs".into(), json!(bundle));
         }
         self.payload.put(&mut body)?;
-        Ok(body.into())
+        Ok(body)
     }
 }
 
@@ -250,7 +270,7 @@ impl New {
 #[derive(Debug, Default, Args)]
 pub struct NewVersion {
     /// The whole version as JSON
-    #[arg(long, value_name = "JSON|@FILE", conflicts_with_all = ["arbitrary_payload", "kv_data", "username_password_password"])]
+    #[arg(long, value_name = "JSON|@FILE")]
     secret_version_prototype: Option<String>,
     /// An object of one's own, kept with the secret
     #[arg(long, alias = "custom-metadata", value_name = "JSON|@FILE")]
@@ -271,9 +291,6 @@ pub struct NewVersion {
 impl NewVersion {
     /// The body of a create call.
     pub fn body(&self) -> Result<Value> {
-        if let Some(prototype) = &self.secret_version_prototype {
-            return json_value("--secret-version-prototype", prototype);
-        }
         let mut body = Map::new();
         for (name, option, value) in [
             ("custom_metadata", "--secret-custom-metadata", &self.secret_custom_metadata),
@@ -290,7 +307,8 @@ impl NewVersion {
             body.insert("restore_from_version".into(), json!(version));
         }
         self.payload.put(&mut body)?;
-        Ok(body.into())
+        let whole = alone("--secret-version-prototype", self.secret_version_prototype.as_ref(), &body)?;
+        Ok(whole.unwrap_or_else(|| body.into()))
     }
 }
 
@@ -298,7 +316,7 @@ impl NewVersion {
 #[derive(Debug, Default, Args)]
 pub struct Change {
     /// The whole patch as JSON
-    #[arg(long, value_name = "JSON|@FILE", conflicts_with_all = ["name", "description", "labels"])]
+    #[arg(long, value_name = "JSON|@FILE")]
     secret_metadata_patch: Option<String>,
     /// Name
     #[arg(long, alias = "secret-name")]
@@ -329,9 +347,6 @@ pub struct Change {
 impl Change {
     /// The merge patch.
     pub fn body(&self) -> Result<Value> {
-        if let Some(patch) = &self.secret_metadata_patch {
-            return json_value("--secret-metadata-patch", patch);
-        }
         let mut body = Map::new();
         for (name, value) in [("name", &self.name), ("description", &self.description), ("ttl", &self.ttl)] {
             if let Some(value) = value {
@@ -351,6 +366,9 @@ impl Change {
             ("password_generation_policy", "--password-generation-policy", &self.password_generation_policy),
         ] {
             put_json(&mut body, name, option, value.as_ref())?;
+        }
+        if let Some(whole) = alone("--secret-metadata-patch", self.secret_metadata_patch.as_ref(), &body)? {
+            return Ok(whole);
         }
         if body.is_empty() { Err(usage("Nothing to change.")) } else { Ok(body.into()) }
     }
@@ -394,6 +412,26 @@ mod tests {
         assert!(New::default().body().unwrap_err().text().contains("--secret-type"));
         let whole = New { secret_prototype: Some(r#"{"x":1}"#.into()), ..New::default() };
         assert_eq!(whole.body().unwrap(), json!({"x": 1}));
+    }
+
+    #[test]
+    fn nothing_is_lost_beside_a_whole() {
+        let whole = Some(r#"{"x":1}"#.to_owned());
+        let mut new = New { secret_prototype: whole.clone(), ..New::default() };
+        new.payload.username_password_password = Some("p".into());
+        assert!(new.body().unwrap_err().text().contains("password"));
+        let new =
+            New { secret_prototype: whole.clone(), secret_group_id: Some("g".into()), ..New::default() };
+        assert!(new.body().unwrap_err().text().contains("secret_group_id"));
+        let new =
+            New { secret_prototype: whole.clone(), iam_credentials_reuse_apikey: true, ..New::default() };
+        assert!(new.body().is_err());
+        let mut version = NewVersion { secret_version_prototype: whole.clone(), ..NewVersion::default() };
+        assert_eq!(version.body().unwrap(), json!({"x": 1}));
+        version.secret_custom_metadata = Some("{}".into());
+        assert!(version.body().unwrap_err().text().contains("custom_metadata"));
+        let change = Change { secret_metadata_patch: whole, ttl: Some("1h".into()), ..Change::default() };
+        assert!(change.body().unwrap_err().text().contains("ttl"));
     }
 
     #[test]
