@@ -1,0 +1,9 @@
+//! The helper as it is run, in real namespaces. Where the host allows a kind of them not, the tests say so and leave it
+//! out; `AVOUCH_REQUIRE_NAMESPACES=1` makes that a failure.
+
+mod control;
+mod identity;
+mod life;
+mod survival;
+mod walls;
+mod world;
