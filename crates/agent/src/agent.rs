@@ -19,6 +19,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, accept_with, bind, lis
 use rustix::process::{Signal, geteuid, pidfd_send_signal, set_child_subreaper, setsid};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 const MOST_CONNECTIONS: usize = 64;
@@ -103,6 +104,8 @@ fn open_socket(settings: &Settings) -> Result<(OwnedFd, PathBuf)> {
             std::os::unix::fs::chown(folder, Some(uid), None).step("give the folder to the server's user")?;
         }
     }
+    let own = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&settings.socket, own).step("keep the socket private")?;
     listen(&socket, 64).step("listen")?;
     Ok((socket, folder.canonicalize().step("socket folder")?))
 }

@@ -11,8 +11,10 @@ use crate::record::near;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 use std::collections::VecDeque;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 pub struct Client {
     channel: Channel,
@@ -160,6 +162,22 @@ impl Client {
             Received::Closed => Err(Error::Closed),
         }
     }
+}
+
+/// Starts a helper and waits until it answers requests. It goes on when the caller has ended. What it still prints
+/// comes from the reader.
+pub fn launch(command: &mut Command) -> Result<(Child, BufReader<ChildStdout>)> {
+    let mut helper = command.stdout(Stdio::piped()).spawn().step("start the helper")?;
+    let output = helper.stdout.take().ok_or_else(|| Error::Protocol("the helper has no output".to_owned()))?;
+    let mut output = BufReader::new(output);
+    let mut line = String::new();
+    output.read_line(&mut line).step("wait for the helper")?;
+    if line.starts_with("listening on ") {
+        return Ok((helper, output));
+    }
+    // Its reason is on the standard error, which is the caller's.
+    let status = helper.wait().step("wait for the helper")?;
+    Err(Error::Protocol(format!("the helper has ended with {status}")))
 }
 
 /// For a poll loop: readable when an event or the end of the connection waits.

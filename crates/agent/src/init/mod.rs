@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, wait};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use words::{Order, Said, Status, What};
@@ -152,7 +152,8 @@ impl Init {
                 for pid in
                     self.execs.iter().filter(|(_, o)| **o == order).filter_map(|(pid, _)| Pid::from_raw(*pid))
                 {
-                    let _ = kill_process(pid, Signal::KILL);
+                    // In a session, and so in a group, of its own.
+                    let _ = kill_process_group(pid, Signal::KILL);
                 }
             }
             What::Quit => {}

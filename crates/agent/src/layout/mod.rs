@@ -11,6 +11,7 @@ use crate::error::{Result, Step};
 use crate::netlink::{Netlink, Route, Through};
 use crate::protocol::{METADATA_ADDRESS, Metadata, SERVICE_ADDRESS, Service, Socket};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, Shutdown, SocketFlags, SocketType, bind, listen, shutdown, socket_with, sockopt,
 };
@@ -37,7 +38,11 @@ impl Sockets {
         self.list = keep;
         for (_, fd) in end {
             // Whoever else holds this socket: nobody is accepted on it any more.
-            shutdown(&fd, Shutdown::Both).step("end a listener")?;
+            match shutdown(&fd, Shutdown::Both) {
+                // The other holder has done so already.
+                Ok(()) | Err(Errno::NOTCONN) => {}
+                Err(e) => return Err(e).step("end a listener"),
+            }
         }
         if let Some(m) = metadata {
             self.want(

@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
-fn raw(path: &Path) -> Channel {
+pub fn raw(path: &Path) -> Channel {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
     connect(&socket, &SocketAddrUnix::new(path).unwrap()).unwrap();
     Channel::new(socket)
@@ -80,8 +80,7 @@ fn another_user_is_not_listened_to_even_if_he_reaches_the_socket() {
         if !rustix::process::geteuid().is_root() {
             return crate::world::missing("Rootless: a second user, for the tests do not run as root");
         }
-        let probe = world.dir.path().join("probe");
-        std::fs::copy(env!("CARGO_BIN_EXE_agent-probe"), &probe).unwrap();
+        let probe = crate::world::copy(env!("CARGO_BIN_EXE_agent-probe"), &world.dir);
         let hello = r#"{"id":1,"request":{"hello":{"version":1}}}"#;
         let say = |uid: u32| {
             let mut command = std::process::Command::new(&probe);
@@ -167,4 +166,28 @@ fn the_report_says_what_the_host_allows() {
         let companion = &host.layouts[0];
         assert_eq!(companion.why_not.is_some(), world.kind == Kind::Rootless);
     });
+}
+
+#[test]
+fn a_helper_of_root_serves_the_servers_user() {
+    if !rustix::process::geteuid().is_root() {
+        return crate::world::missing("a helper of root: the tests do not run as root");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let probe = crate::world::copy(env!("CARGO_BIN_EXE_agent-probe"), &dir);
+    let socket = dir.path().join("run/agent.sock");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_avouch-agent"));
+    command.arg("--socket").arg(&socket).arg("--state").arg(dir.path().join("state")).args(["--server-uid", "65534"]);
+    let (mut helper, _) = avouch_agent::client::launch(&mut command).unwrap();
+    let hello = r#"{"id":1,"request":{"hello":{"version":1}}}"#;
+    let say = |uid: u32| {
+        let output = std::process::Command::new(&probe).arg("say").arg(&socket).arg(hello).uid(uid).gid(uid).output();
+        String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+    };
+    let (server, other) = (say(65_534), say(65_533));
+    helper.kill().unwrap();
+    helper.wait().unwrap();
+    assert!(server.starts_with("answered with ") && !server.starts_with("answered with 0 "), "{server}");
+    assert!(other.starts_with("refused: "), "{other}");
 }

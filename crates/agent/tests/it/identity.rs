@@ -43,6 +43,12 @@ fn an_instance_reaches_neither_the_host_nor_anybody_else() {
             let said = machine.probe(&["get", to]);
             assert!(said.starts_with("refused: "), "{to}: {said}");
         }
+        // Not for want of a route: other link-local addresses are shut, with whatever egress there will be.
+        for to in ["169.254.0.1:80", "169.254.170.2:80", "[fd00:ec2::254]:80", "[fe80::1]:80"] {
+            let said = machine.probe(&["get", to]);
+            let ipv6 = to.starts_with('[') && !std::path::Path::new("/proc/sys/net/ipv6").exists();
+            assert!(ipv6 || said.contains("Invalid argument"), "{to}: {said}");
+        }
         assert_eq!(host.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
     });
 }

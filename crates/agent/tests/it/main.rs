@@ -7,3 +7,4 @@ mod life;
 mod survival;
 mod walls;
 mod world;
+mod measure;

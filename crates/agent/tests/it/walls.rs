@@ -1,8 +1,10 @@
 //! What a workload cannot see or do.
 
-use crate::world::{Kind, each};
+use crate::world::{Kind, METADATA, Machine, argv, each, only, spec};
 use avouch_agent::protocol::Exit;
 use std::fs;
+use std::os::fd::AsFd;
+use std::process::Command;
 
 #[test]
 fn the_files_of_the_installation_do_not_exist_inside() {
@@ -88,9 +90,9 @@ fn a_workload_has_no_right_on_the_host() {
 #[test]
 fn two_instances_run_as_different_users_of_the_host_where_the_helper_is_root() {
     for kind in [Kind::Companion, Kind::Own] {
-        crate::world::only(kind, |world| {
+        only(kind, |world| {
             let (a, b) = (world.boot("a"), world.boot("b"));
-            let map = |m: &crate::world::Machine| m.shell("cat /proc/self/uid_map");
+            let map = |m: &Machine| m.shell("cat /proc/self/uid_map");
             assert_ne!(map(&a), map(&b));
         });
     }
@@ -119,9 +121,38 @@ fn a_new_start_finds_the_temporary_folders_empty_and_the_others_kept() {
             .client
             .start(
                 &machine.id,
-                crate::world::spec(crate::world::argv(&["sh", "-c", "mkfifo /tmp/n; read x </tmp/n"])),
+                spec(argv(&["sh", "-c", "mkfifo /tmp/n; read x </tmp/n"])),
             )
             .unwrap();
         assert_eq!(machine.shell("ls -d /tmp/x /run/x /root/x /etc/x 2>/dev/null || :"), "/etc/x\n/root/x");
+    });
+}
+
+#[test]
+fn a_folder_of_the_host_can_be_the_whole_file_system() {
+    each(|world| {
+        let root = world.dir.path().join("image");
+        for folder in ["proc", "dev", "etc", "tmp", "root"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        let program = env!("CARGO_BIN_EXE_agent-probe");
+        let libraries = Command::new("ldd").arg(program).output().unwrap();
+        let libraries = String::from_utf8(libraries.stdout).unwrap();
+        let libraries = libraries.split_whitespace().filter(|w| w.starts_with('/')).map(|w| (w, &w[1..]));
+        for (from, to) in libraries.chain([(program, "probe")]) {
+            let to = root.join(to);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            assert!(Command::new("cp").arg("-L").arg(from).arg(to).status().unwrap().success());
+        }
+        let machine = world.open("a");
+        let _at = machine.answer("you are a\n");
+        let mut spec = spec(argv(&["/probe", "get", METADATA]));
+        spec.root = Some(root);
+        world.client.start(&machine.id, spec).unwrap();
+        assert_eq!(world.wait_for_console(&machine.id, "you are a\n"), "you are a\n");
+        assert_eq!(machine.probe_at("/probe", &["get", METADATA]), "you are a");
+        let null = fs::File::open("/dev/null").unwrap();
+        let ends = [null.as_fd(), null.as_fd(), null.as_fd()];
+        assert!(world.client.exec(&machine.id, &["/bin/sh"], &[], ends).is_err());
     });
 }

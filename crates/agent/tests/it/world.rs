@@ -102,10 +102,6 @@ impl World {
         Client::connect(&self.socket()).unwrap()
     }
 
-    pub fn pid(&self) -> i32 {
-        i32::try_from(self.helper.id()).unwrap()
-    }
-
     /// The helper is killed without a chance to tidy up, and a new one takes its place.
     pub fn kill_and_start_again(&mut self) {
         self.helper.kill().unwrap();
@@ -154,13 +150,17 @@ impl World {
 
     /// Waits until the console holds `text`.
     pub fn wait_for_console(&self, id: &InstanceId, text: &str) -> String {
+        self.wait_until(id, |said| said.contains(text))
+    }
+
+    pub fn wait_until(&self, id: &InstanceId, enough: impl Fn(&str) -> bool) -> String {
         use rustix::fs::inotify;
         let path = self.console(id);
         let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
         inotify::add_watch(&watch, &path, inotify::WatchFlags::MODIFY).unwrap();
         loop {
             let said = fs::read_to_string(&path).unwrap();
-            if said.contains(text) {
+            if enough(&said) {
                 return said;
             }
             rustix::io::read(&watch, &mut [0u8; 4096][..]).unwrap();
@@ -173,14 +173,19 @@ impl Drop for World {
         for id in self.client.list().unwrap_or_default() {
             let _ = self.client.close(&id);
         }
+        if self.decoy.take().is_some() {
+            // Its input has ended, so it ends the helper and itself.
+            let _ = self.helper.wait();
+        }
         let _ = self.helper.kill();
         let _ = self.helper.wait();
     }
 }
 
-fn copy(program: &str, dir: &TempDir) -> PathBuf {
+pub fn copy(program: &str, dir: &TempDir) -> PathBuf {
     let to = dir.path().join(Path::new(program).file_name().unwrap());
-    fs::copy(program, &to).unwrap();
+    // Not by this process: a child of another test would inherit the file open for writing, and nobody could run it.
+    assert!(Command::new("cp").arg(program).arg(&to).status().unwrap().success());
     to
 }
 
@@ -208,11 +213,7 @@ fn spawn(
     if kind == Kind::Rootless && rustix::process::geteuid().is_root() {
         command.args(["--server-uid", "0"]).uid(NOBODY).gid(NOBODY);
     }
-    let mut helper = command.stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(helper.stdout.take().unwrap());
-    let mut line = String::new();
-    said.read_line(&mut line).unwrap();
-    assert!(line.starts_with("listening on "), "the helper said: {line}");
+    let (mut helper, said) = avouch_agent::client::launch(&mut command).unwrap();
     let decoy = helper.stdin.take().map(|ask| (ask, said));
     (helper, decoy)
 }
@@ -260,7 +261,11 @@ impl Machine {
 
     /// What the probe answers.
     pub fn probe(&self, words: &[&str]) -> String {
-        let output = self.run(&[&["/root/probe"], words].concat());
+        self.probe_at("/root/probe", words)
+    }
+
+    pub fn probe_at(&self, place: &str, words: &[&str]) -> String {
+        let output = self.run(&[&[place], words].concat());
         assert!(matches!(output.exit, Exit::Status(0 | 1)), "{words:?}: {output:?}");
         output.out.trim().to_owned()
     }

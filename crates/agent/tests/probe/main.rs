@@ -34,11 +34,12 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(text) => {
-            println!("{text}");
+            // Who asked may have gone.
+            let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
         }
         Err(e) => {
-            println!("refused: {e}");
+            let _ = writeln!(std::io::stdout(), "refused: {e}");
             ExitCode::FAILURE
         }
     }
