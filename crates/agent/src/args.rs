@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Run the helper that makes the namespaces of instances, opens their sockets and starts what runs in them
 #[derive(Debug, Parser)]
-#[command(name = "avouch agent")]
+#[command(name = "avouch agent", bin_name = "avouch agent")]
 pub struct Args {
     /// Path of the socket on which the server asks; its folder is made when it is missing
     #[arg(long, default_value = "/run/avouch/agent.sock")]

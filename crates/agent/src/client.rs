@@ -168,7 +168,8 @@ impl Client {
 /// comes from the reader.
 pub fn launch(command: &mut Command) -> Result<(Child, BufReader<ChildStdout>)> {
     let mut helper = command.stdout(Stdio::piped()).spawn().step("start the helper")?;
-    let output = helper.stdout.take().ok_or_else(|| Error::Protocol("the helper has no output".to_owned()))?;
+    let output =
+        helper.stdout.take().ok_or_else(|| Error::Protocol("the helper has no output".to_owned()))?;
     let mut output = BufReader::new(output);
     let mut line = String::new();
     output.read_line(&mut line).step("wait for the helper")?;

@@ -35,7 +35,7 @@ fn run(steps: &[BootStep], env: &[(String, String)], output: &OwnedFd, limits: L
     for (number, step) in steps.iter().enumerate() {
         // As on a machine: what fails is told on the console, and the rest goes on.
         match carry_out(number, step, env) {
-            Ok(code) if code == 0 => {}
+            Ok(0) => {}
             Ok(code) => eprintln!("boot: step {} ended with status {code}", number + 1),
             Err(e) => eprintln!("boot: step {}: {e}", number + 1),
         }

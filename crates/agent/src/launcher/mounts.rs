@@ -172,7 +172,8 @@ fn links(from: &Path, to: &Path, prefix: PathBuf, levels: u8) -> Result<()> {
 /// Covers what must not be seen. What the instance cannot reach, or has covered already, needs nothing.
 fn hide(old: &Path, new: &Path, root: Option<&Path>, hidden: &[PathBuf]) -> Result<()> {
     // Private folders are empty already, and are the instance's to fill.
-    let private = |path: &Path| KEPT.iter().chain(RENEWED).any(|name| path == below(Path::new("/"), Path::new(name)));
+    let private =
+        |path: &Path| KEPT.iter().chain(RENEWED).any(|name| path == below(Path::new("/"), Path::new(name)));
     for path in hidden.iter().filter(|path| !private(path)) {
         let inside = match root {
             Some(root) => match path.strip_prefix(root) {

@@ -178,11 +178,17 @@ fn a_helper_of_root_serves_the_servers_user() {
     let probe = crate::world::copy(env!("CARGO_BIN_EXE_agent-probe"), &dir);
     let socket = dir.path().join("run/agent.sock");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_avouch-agent"));
-    command.arg("--socket").arg(&socket).arg("--state").arg(dir.path().join("state")).args(["--server-uid", "65534"]);
+    command
+        .arg("--socket")
+        .arg(&socket)
+        .arg("--state")
+        .arg(dir.path().join("state"))
+        .args(["--server-uid", "65534"]);
     let (mut helper, _) = avouch_agent::client::launch(&mut command).unwrap();
     let hello = r#"{"id":1,"request":{"hello":{"version":1}}}"#;
     let say = |uid: u32| {
-        let output = std::process::Command::new(&probe).arg("say").arg(&socket).arg(hello).uid(uid).gid(uid).output();
+        let output =
+            std::process::Command::new(&probe).arg("say").arg(&socket).arg(hello).uid(uid).gid(uid).output();
         String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
     };
     let (server, other) = (say(65_534), say(65_533));

@@ -40,7 +40,8 @@ fn the_end_of_a_program_is_not_lost_while_no_helper_runs() {
         world.client.start(&machine.id, spec(argv(&["sh", "-c", line]))).unwrap();
         world.wait_for_console(&machine.id, "up");
         world.kill_and_start_again();
-        assert_eq!(machine.run(&["sh", "-c", "echo 9 >/tmp/f"]).exit, Exit::Status(0));
+        // How this ends is open: the end of the workload is the end of everything in the instance.
+        machine.run(&["sh", "-c", "echo 9 >/tmp/f"]);
         assert_eq!(
             world.client.event().unwrap(),
             Event::Exited { instance: machine.id.clone(), exit: Exit::Status(9) }

@@ -117,13 +117,7 @@ fn a_new_start_finds_the_temporary_folders_empty_and_the_others_kept() {
         let machine = world.boot("a");
         machine.shell("touch /tmp/x /run/x /root/x /etc/x");
         world.client.kill(&machine.id).unwrap();
-        world
-            .client
-            .start(
-                &machine.id,
-                spec(argv(&["sh", "-c", "mkfifo /tmp/n; read x </tmp/n"])),
-            )
-            .unwrap();
+        world.client.start(&machine.id, spec(argv(&["sh", "-c", "mkfifo /tmp/n; read x </tmp/n"]))).unwrap();
         assert_eq!(machine.shell("ls -d /tmp/x /run/x /root/x /etc/x 2>/dev/null || :"), "/etc/x\n/root/x");
     });
 }

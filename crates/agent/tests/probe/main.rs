@@ -1,6 +1,6 @@
 //! What the tests run inside an instance, and what plays a host around a helper: one word of work, its answer on the
 //! standard output. Has one thread, as the namespace calls want.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, clippy::unwrap_used)]
 
 use avouch_agent::netlink::{Netlink, Route, Through};
 use rustix::mount::{UnmountFlags, unmount};
