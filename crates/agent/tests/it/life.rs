@@ -154,7 +154,7 @@ fn what_is_not_running_cannot_be_entered_before_its_first_start() {
 fn a_script_of_user_data_runs_at_the_first_start_only() {
     each(|world| {
         let machine = world.open("a");
-        let steps = user_data::read("#!/bin/sh\necho once >>/root/count\necho scripted\n").unwrap().steps;
+        let steps = user_data::read("#!/bin/sh\necho once >>/srv/count\necho scripted\n").unwrap().steps;
         for times in 1..=2 {
             world.client.start(&machine.id, spec(Program::Boot(steps.clone()))).unwrap();
             let said = world.wait_until(&machine.id, |said| said.matches("boot: finished").count() == times);
@@ -162,7 +162,7 @@ fn a_script_of_user_data_runs_at_the_first_start_only() {
             let report = world.client.stop(&machine.id, 60_000).unwrap();
             assert!(matches!(report.state, State::Stopped(_)), "{times}: {report:?}");
         }
-        assert_eq!(machine.shell("cat /root/count"), "once");
+        assert_eq!(machine.shell("cat /srv/count"), "once");
     });
 }
 
@@ -170,7 +170,7 @@ fn a_script_of_user_data_runs_at_the_first_start_only() {
 fn cloud_config_writes_files_runs_commands_and_names_the_machine() {
     each(|world| {
         let text = "#cloud-config\nhostname: web-1\nwrite_files:\n- path: /etc/app/app.conf\n  content: |\n    key: value\n  \
-                    permissions: '0640'\nbootcmd:\n- echo early >/root/order\nruncmd:\n- [sh, -c, 'echo late >>/root/order']\n\
+                    permissions: '0640'\nbootcmd:\n- echo early >/srv/order\nruncmd:\n- [sh, -c, 'echo late >>/srv/order']\n\
                     - exit 3\npackages: [nginx]\n";
         let plan = user_data::read(text).unwrap();
         assert_eq!(plan.notes.len(), 1);
@@ -179,7 +179,7 @@ fn cloud_config_writes_files_runs_commands_and_names_the_machine() {
         let said = world.wait_for_console(&machine.id, "boot: finished");
         assert!(said.contains("ended with status 3"), "{said}");
         assert_eq!(machine.shell("cat /etc/app/app.conf; stat -c %a /etc/app/app.conf"), "key: value\n640");
-        assert_eq!(machine.shell("cat /root/order"), "early\nlate");
+        assert_eq!(machine.shell("cat /srv/order"), "early\nlate");
         assert_eq!(machine.shell("hostname; cat /etc/hostname"), "web-1\nweb-1");
     });
 }

@@ -12,7 +12,7 @@ fn a_killed_helper_finds_its_instances_again() {
         let stopped = world.open("b");
         world.client.start(&stopped.id, spec(argv(&["sh", "-c", "exit 4"]))).unwrap();
         assert!(matches!(world.client.event().unwrap(), Event::Exited { .. }));
-        machine.shell("echo kept >/root/mark");
+        machine.shell("echo kept >/srv/mark");
         let before = machine.report.init;
 
         world.kill_and_start_again();
@@ -21,7 +21,7 @@ fn a_killed_helper_finds_its_instances_again() {
         assert_eq!((machine.report.init, machine.report.state), (before, State::Running));
         let _at = machine.answer("still a");
         assert_eq!(machine.probe(&["get", METADATA]), "still a");
-        assert_eq!(machine.shell("cat /root/mark"), "kept");
+        assert_eq!(machine.shell("cat /srv/mark"), "kept");
         let (report, _) = world.client.sockets(&stopped.id).unwrap();
         assert_eq!(report.state, State::Stopped(Exit::Status(4)));
         // It obeys the new helper in everything.

@@ -115,10 +115,10 @@ fn private_folders_are_empty_and_writable_and_of_one_instance() {
 fn a_new_start_finds_the_temporary_folders_empty_and_the_others_kept() {
     each(|world| {
         let machine = world.boot("a");
-        machine.shell("touch /tmp/x /run/x /root/x /etc/x");
+        machine.shell("touch /tmp/x /run/x /srv/x /etc/x");
         world.client.kill(&machine.id).unwrap();
         world.client.start(&machine.id, spec(argv(&["sh", "-c", "mkfifo /tmp/n; read x </tmp/n"]))).unwrap();
-        assert_eq!(machine.shell("ls -d /tmp/x /run/x /root/x /etc/x 2>/dev/null || :"), "/etc/x\n/root/x");
+        assert_eq!(machine.shell("ls -d /tmp/x /run/x /srv/x /etc/x 2>/dev/null || :"), "/etc/x\n/srv/x");
     });
 }
 

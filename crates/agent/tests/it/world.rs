@@ -261,7 +261,7 @@ impl Machine {
 
     /// What the probe answers.
     pub fn probe(&self, words: &[&str]) -> String {
-        self.probe_at("/root/probe", words)
+        self.probe_at("/srv/probe", words)
     }
 
     pub fn probe_at(&self, place: &str, words: &[&str]) -> String {
@@ -272,7 +272,7 @@ impl Machine {
 
     pub fn install_probe(&self) {
         let probe = File::open(env!("CARGO_BIN_EXE_agent-probe")).unwrap();
-        let output = self.run_with(&["sh", "-c", "cat >/root/probe && chmod 755 /root/probe"], probe);
+        let output = self.run_with(&["sh", "-c", "cat >/srv/probe && chmod 755 /srv/probe"], probe);
         assert_eq!(output.exit, Exit::Status(0), "{output:?}");
     }
 
