@@ -69,4 +69,6 @@ pub fn without_settings(command: &mut Command) {
             command.env_remove(&name);
         }
     }
+    // What this host cannot do is to be told, not to be left out in silence.
+    command.env("AVOUCH_REQUIRE_NAMESPACES", "1");
 }

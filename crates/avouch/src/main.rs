@@ -1,4 +1,4 @@
-//! `avouch`: the server, the demo and the command line in one program.
+//! `avouch`: the server, the helper of instances, the demo and the command line in one program.
 
 mod demo;
 mod dev;
@@ -17,7 +17,7 @@ use zeroizing_alloc::ZeroAlloc;
 static MEMORY: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
 
 /// What is not a client's command.
-const SERVER: &[&str] = &["server", "dev", "demo"];
+const SERVER: &[&str] = &["server", "dev", "demo", "agent"];
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
@@ -36,6 +36,8 @@ fn main() -> ExitCode {
     args.remove(1);
     let done = match word.as_str() {
         "server" => server::main(server::Args::parse_from(args)),
+        // Before anything makes a second thread: the helper forks.
+        "agent" => avouch_agent::args::main(avouch_agent::args::Args::parse_from(args)).map_err(Into::into),
         "dev" => dev::main(dev::Args::parse_from(args)),
         _ => demo::main(demo::Args::parse_from(args)),
     };

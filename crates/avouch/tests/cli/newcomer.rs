@@ -147,7 +147,7 @@ fn an_action_that_there_is_not_is_told_with_those_like_it() {
 fn help_is_there_for_what_starts_servers_too() {
     let world = World::start();
     let user = world.user("new");
-    for name in ["server", "dev", "demo"] {
+    for name in ["server", "dev", "demo", "agent"] {
         let help = user.run(&format!("help {name}")).ok().out;
         assert_eq!(help, user.run(&format!("{name} --help")).ok().out);
         assert!(help.contains(&format!("Usage: avouch {name}")), "{help}");

@@ -148,7 +148,7 @@ fn versions_and_usage_lines_name_the_program_that_was_called() {
     let world = World::start();
     let user = world.user("new");
     assert_eq!(user.run("--version").ok().out, format!("avouch {}\n", env!("CARGO_PKG_VERSION")));
-    for (name, option) in [("server", "--data"), ("dev", "--listen"), ("demo", "")] {
+    for (name, option) in [("server", "--data"), ("dev", "--listen"), ("demo", ""), ("agent", "--state")] {
         let help = user.run(&format!("{name} --help")).ok().out;
         assert!(help.contains(&format!("Usage: avouch {name}")) && help.contains(option), "{help}");
     }
@@ -172,7 +172,7 @@ printf '%s\n' "${COMPREPLY[@]}""#;
     for name in ["secret", "secret-create", "secret-groups"] {
         assert!(out.lines().any(|line| line == name), "{name}: {out}");
     }
-    for name in ["server", "dev", "demo", "iam"] {
+    for name in ["server", "dev", "demo", "agent", "iam"] {
         assert!(script.contains(name));
     }
 }
