@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the server.
@@ -19,6 +20,9 @@ pub struct Config {
     pub public_url: String,
     /// Serve plain HTTP on an address that is not loopback, for example behind a proxy that speaks TLS.
     pub insecure_http: bool,
+    /// Networks (CIDR) of the proxies in front of the server, whose `X-Forwarded-For` is believed. Without it all clients
+    /// behind a proxy share its address: in events, in limits of failed logins, and where an account admits addresses.
+    pub trusted_proxies: Vec<IpNet>,
     /// `sqlite` (in the data folder) or a `postgres://` address.
     pub store: String,
     /// Region of this deployment, in CRNs and in policies.
@@ -204,6 +208,7 @@ impl Default for Config {
             listen: "127.0.0.1:2868".into(),
             public_url: String::new(),
             insecure_http: false,
+            trusted_proxies: Vec::new(),
             store: "sqlite".into(),
             region: "us-south".into(),
             cname: "bluemix".into(),

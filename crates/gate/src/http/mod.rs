@@ -2,6 +2,7 @@
 //! one function.
 
 pub mod bodies;
+pub mod client;
 pub mod endpoint;
 pub mod head;
 pub mod request;
@@ -193,7 +194,7 @@ where
         service_display: route.service.display,
         transaction_id: transaction_id.clone(),
         now: AtomicI64::new(started.millis()),
-        address: peer,
+        address: client::address(&app.config.trusted_proxies, peer, &head.headers),
         agent: shortened(head.headers.get(USER_AGENT)),
         caller,
         trail: parking_lot::Mutex::new(Trail::default()),

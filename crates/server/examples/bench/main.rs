@@ -5,11 +5,12 @@
 //! `bench [GROUP]` runs the usual groups of cases, or one: `tokens`, `keys`, `secrets`, `writes`, `postgres` (where
 //! `AVOUCH_TEST_POSTGRES` names a server), `decisions`, `process`; and by name only, since it takes minutes, `scale`.
 
+use mimalloc::MiMalloc;
 use zeroizing_alloc::ZeroAlloc;
 
 /// As in the program.
 #[global_allocator]
-static ALLOCATOR: ZeroAlloc<std::alloc::System> = ZeroAlloc(std::alloc::System);
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 mod child;
 mod limits;

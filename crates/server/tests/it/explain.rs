@@ -164,6 +164,35 @@ async fn failed_exchanges_of_one_address_end_in_429_and_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn behind_a_trusted_proxy_clients_are_told_apart_and_nobody_chooses_his_address() {
+    let t = TestApp::with(|c| {
+        c.limits.failed_exchanges_per_minute = 5;
+        c.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let bad = [("grant_type", CR), ("cr_token", "a.b.c"), ("profile_name", "x")];
+    let from = async |peer: [u8; 4], seen: &str| {
+        t.anon_from(peer.into())
+            .with_header("x-forwarded-for", seen)
+            .form("/identity/token", &bad)
+            .await
+            .status
+    };
+    for n in 0..7 {
+        // What the client wrote itself stands before what the proxy added.
+        from([10, 0, 0, 1], &format!("192.0.2.{n}, 203.0.113.7")).await;
+    }
+    assert_eq!(from([10, 0, 0, 1], "203.0.113.7").await, 429);
+    assert_eq!(from([10, 0, 0, 2], "203.0.113.7").await, 429);
+    assert_eq!(from([203, 0, 113, 7], "").await, 429);
+    assert_eq!(from([10, 0, 0, 1], "203.0.113.8").await, 400);
+    for n in 0..7 {
+        from([203, 0, 113, 9], &format!("10.0.0.9, 192.0.2.{n}")).await;
+    }
+    assert_eq!(from([203, 0, 113, 9], "192.0.2.99").await, 429);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_is_not_opened_with_another_key_ring() {
     use avouch_server::Options;
     let data = tempfile::tempdir().unwrap();
