@@ -9,14 +9,14 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, Command, CommandFactory, Parser, Subcommand};
 
 use crate::output::Format;
-use crate::{audit, completion, core, iam, ks, resource, sm};
+use crate::{audit, completion, core, iam, is, ks, resource, sm};
 
 /// Flags that may be followed by their value as a word of its own.
 const BOOL_VALUE: &[&str] =
     &["--force-delete", "--iam-credentials-reuse-apikey", "--private-cert-exclude-cn-from-sans", "--watch"];
 
 /// Command families of other versions.
-const ABSENT: &[&str] = &["ce", "code-engine", "is", "infrastructure-service", "kp", "key-protect"];
+const ABSENT: &[&str] = &["ce", "code-engine", "kp", "key-protect"];
 
 /// Published commands that are not built, and what does the job here.
 const KEYS_INSTEAD: &str =
@@ -97,6 +97,14 @@ pub enum Family {
         force: Force,
         #[command(subcommand)]
         command: ks::Command,
+    },
+    /// VPC infrastructure: networks, keys, images, addresses
+    #[command(visible_alias = "infrastructure-service")]
+    Is {
+        #[command(flatten)]
+        force: Force,
+        #[command(subcommand)]
+        command: is::Command,
     },
     /// Secrets, their groups, versions and locks
     #[command(visible_alias = "sm")]

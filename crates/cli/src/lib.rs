@@ -14,6 +14,7 @@ mod core;
 mod failure;
 mod iam;
 mod input;
+mod is;
 mod ks;
 mod output;
 mod resource;
@@ -97,6 +98,10 @@ async fn dispatch(root: Root) -> Result<()> {
         Family::Ks { force, command } => {
             s.force = force.force;
             ks::run(s, command).await
+        }
+        Family::Is { force, command } => {
+            s.force = force.force;
+            is::run(s, command).await
         }
         Family::SecretsManager(family) => sm::run(s, family).await,
         Family::Audit(family) => audit::run(s, family).await,
