@@ -2,6 +2,7 @@
 
 mod demo;
 mod dev;
+mod recover;
 mod server;
 mod story;
 
@@ -19,7 +20,7 @@ use zeroizing_alloc::ZeroAlloc;
 static MEMORY: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 /// What is not a client's command.
-const SERVER: &[&str] = &["server", "dev", "demo"];
+const SERVER: &[&str] = &["server", "dev", "demo", "recover"];
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let done = match word.as_str() {
         "server" => server::main(server::Args::parse_from(args)),
         "dev" => dev::main(dev::Args::parse_from(args)),
+        "recover" => recover::main(recover::Args::parse_from(args)),
         _ => demo::main(demo::Args::parse_from(args)),
     };
     match done {

@@ -5,6 +5,7 @@ mod dev;
 mod memory;
 mod newcomer;
 mod once;
+mod recover;
 mod sessions;
 mod told;
 mod world;
