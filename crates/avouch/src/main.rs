@@ -2,6 +2,7 @@
 
 mod demo;
 mod dev;
+mod recover;
 mod server;
 mod story;
 
@@ -19,7 +20,7 @@ use zeroizing_alloc::ZeroAlloc;
 static MEMORY: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 /// What is not a client's command.
-const SERVER: &[&str] = &["server", "dev", "demo", "agent"];
+const SERVER: &[&str] = &["server", "dev", "demo", "recover", "agent"];
 
 fn main() -> ExitCode {
     let mut args: Vec<OsString> = std::env::args_os().collect();
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         // Before anything makes a second thread: the helper forks.
         "agent" => avouch_agent::args::main(avouch_agent::args::Args::parse_from(args)).map_err(Into::into),
         "dev" => dev::main(dev::Args::parse_from(args)),
+        "recover" => recover::main(recover::Args::parse_from(args)),
         _ => demo::main(demo::Args::parse_from(args)),
     };
     match done {

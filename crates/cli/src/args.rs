@@ -35,7 +35,7 @@ const ABSENT_COMMANDS: &[(&str, &str, &str)] = &[
 #[command(
     name = "avouch",
     about = "Trusted profiles, access policies and secrets: the command line",
-    after_help = "Server commands: avouch server | dev | demo | agent (each with --help)",
+    after_help = "Server commands: avouch server | dev | demo | recover | agent (each with --help)",
     version,
     subcommand_required = true,
     infer_long_args = false
@@ -184,6 +184,7 @@ pub const SERVER: &[(&str, &str)] = &[
     ("server", "Start the server"),
     ("dev", "Start a throw-away server with a ready-made world"),
     ("demo", "Play the main job on a throw-away store"),
+    ("recover", "Make a new API key for an owner who has none left"),
     ("agent", "Run the helper that makes the namespaces of instances and starts what runs in them"),
 ];
 

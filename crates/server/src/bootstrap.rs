@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use avouch_crypto::rng;
 use avouch_crypto::secret::SecretString;
 use avouch_gate::access::OPERATING_ACCOUNT;
+use avouch_gate::audit::unasked::Unasked;
 use avouch_gate::audit::{self, Event, EventTarget, Initiator};
 use avouch_gate::{App, Error, Result};
 use avouch_platform::accounts::Account;
@@ -68,6 +69,9 @@ impl Bootstrap {
         )
     }
 }
+
+/// Name and description of an owner's first API key.
+const FIRST_KEY: (&str, &str) = ("bootstrap", "Made at the first start");
 
 /// Where the values of the first start are kept for the owner.
 struct EnvFile {
@@ -186,7 +190,8 @@ async fn operating(app: &Arc<App>, oldest: AccountId) -> Result<()> {
         .await
 }
 
-fn told(e: Error) -> anyhow::Error {
+/// An error as a text for the operator.
+pub fn told(e: Error) -> anyhow::Error {
     anyhow::anyhow!("{}", e.cause_text().unwrap_or(e.message()))
 }
 
@@ -259,7 +264,13 @@ impl Founding {
         avouch_platform::users::sql::insert(tx, &self.owner)?;
         avouch_platform::resource_groups::create_default(tx, id, &self.group, now)?;
         let tag = self.tags.first().map_or("1-0", |t| t);
-        avouch_iam::api_keys::create_bootstrap(tx, (id, owner), &self.key.0, &self.key.1, tag, now)?;
+        avouch_iam::api_keys::create_for_owner(
+            tx,
+            (id, owner),
+            FIRST_KEY,
+            (&self.key.0, &self.key.1, tag),
+            now,
+        )?;
         avouch_iam::policies::create_owner(tx, id, owner, &self.policies, &self.tags, now)?;
         audit::sql::insert(tx, &self.event)
     }
@@ -280,30 +291,37 @@ pub async fn create_account(
 }
 
 fn started(app: &App, account: &AccountId, owner: &IamId) -> Event {
+    let target = EventTarget {
+        id: format!("crn:v1:{}:public:avouch:global:a/{account}:::", app.config.cname),
+        name: owner.as_str().to_owned(),
+        type_uri: "avouch/account".into(),
+        resource_group: None,
+    };
+    by_the_server(app, account, &audit::unasked::FIRST_ACCOUNT, target)
+}
+
+/// An event of what the server does by itself before it answers anybody.
+pub fn by_the_server(app: &App, account: &AccountId, what: &Unasked, target: EventTarget) -> Event {
+    let service = what.action().split('.').next().unwrap_or_default();
     Event {
         id: rng::uuid_v4(app.rng.as_ref()).to_string(),
         account: account.as_str().to_owned(),
         time: app.clock.now(),
-        action: audit::unasked::FIRST_ACCOUNT.action().into(),
+        action: what.action().into(),
         status: 201,
         locked: false,
         warning: None,
         initiator: Initiator {
-            id: format!("avouch-{}", audit::unasked::FIRST_ACCOUNT.by()),
+            id: format!("avouch-{}", what.by()),
             name: "Avouch".into(),
             type_uri: "service/security/clientid".into(),
             credential: "token".into(),
             ..Initiator::default()
         },
-        target: EventTarget {
-            id: format!("crn:v1:{}:public:avouch:global:a/{account}:::", app.config.cname),
-            name: owner.as_str().to_owned(),
-            type_uri: "avouch/account".into(),
-            resource_group: None,
-        },
+        target,
         failure: None,
         correlation_id: rng::uuid_v4(app.rng.as_ref()).simple().to_string(),
-        log_source: audit::log_source("avouch", "global", account, ""),
+        log_source: audit::log_source(service, "global", account, ""),
         data_event: false,
         request: serde_json::Map::new(),
         response: serde_json::Map::new(),

@@ -30,7 +30,9 @@ fn a_network_is_built_shown_and_taken_down_by_name() {
     let rules = admin.run("is security-group-rules web").ok().out;
     assert!(rules.contains("443") && rules.contains("10.240.0.0/18") && rules.contains("web"), "{rules}");
 
-    let vni = admin.json("is virtual-network-interface-create --name eth --subnet back --rip-address 10.240.64.9 --sgs web");
+    let vni = admin.json(
+        "is virtual-network-interface-create --name eth --subnet back --rip-address 10.240.64.9 --sgs web",
+    );
     assert_eq!(text(&vni, "/primary_ip/address"), "10.240.64.9");
     assert!(admin.run("is security-group-targets web").ok().out.contains("eth"));
     let floating = admin.json("is floating-ip-reserve door --vni eth");
@@ -88,4 +90,5 @@ fn catalogues_and_refusals_are_told() {
 }
 
 /// Of nobody.
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUm nobody@nowhere\n";
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUm nobody@nowhere\n";

@@ -6,6 +6,7 @@ mod is;
 mod memory;
 mod newcomer;
 mod once;
+mod recover;
 mod sessions;
 mod told;
 mod world;

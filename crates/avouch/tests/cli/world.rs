@@ -69,23 +69,7 @@ impl World {
     pub fn start() -> World {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        let mut server = Command::new(PROGRAM)
-            .args([OsStr::new("server"), OsStr::new("--data"), data.as_os_str()])
-            .args(["--listen", "127.0.0.1:0"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
-        let listens = lines.any(|line| {
-            let line = line.unwrap();
-            said.push_str(&line);
-            line.contains("listens on")
-        });
-        assert!(listens, "the server did not start: {said}");
-        std::thread::spawn(move || lines.for_each(drop));
+        let server = serve(&data);
         let env = std::fs::read_to_string(data.join("bootstrap.env")).unwrap();
         let value = |name: &str| {
             let prefix = format!("{name}=");
@@ -107,6 +91,21 @@ impl World {
             .run(&format!("login -a {} --apikey {} -r us-south -g default", world.url, world.key))
             .ok();
         world
+    }
+
+    /// Stops the server and lets it end by itself.
+    pub fn stop(&mut self) {
+        let id = self.server.id().to_string();
+        assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+        self.server.wait().unwrap();
+    }
+
+    /// Starts the server again, at an address of its own.
+    pub fn restart(&mut self) {
+        let data = self.dir.path().join("data");
+        self.server = serve(&data);
+        let env = std::fs::read_to_string(data.join("bootstrap.env")).unwrap();
+        self.url = env.lines().find_map(|l| l.strip_prefix("AVOUCH_URL=")).unwrap().to_owned();
     }
 
     /// Id of the server process.
@@ -132,6 +131,27 @@ impl World {
         std::fs::write(&path, content).unwrap();
         path
     }
+}
+
+fn serve(data: &Path) -> Child {
+    let mut server = Command::new(PROGRAM)
+        .args([OsStr::new("server"), OsStr::new("--data"), data.as_os_str()])
+        .args(["--listen", "127.0.0.1:0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+    let listens = lines.any(|line| {
+        let line = line.unwrap();
+        said.push_str(&line);
+        line.contains("listens on")
+    });
+    assert!(listens, "the server did not start: {said}");
+    std::thread::spawn(move || lines.for_each(drop));
+    server
 }
 
 impl Drop for World {

@@ -22,15 +22,15 @@ pub enum Command {
     /// Kept for scripts: there is one generation
     Target {
         /// Generation
-        #[arg(long, value_name = "N")]
-        gen: Option<u8>,
+        #[arg(long = "gen", value_name = "N")]
+        generation: Option<u8>,
     },
 }
 
 /// Runs a command on places.
 pub async fn run(s: &mut Session, command: Command) -> Result<()> {
     match command {
-        Command::Target { gen: None | Some(2) } => {
+        Command::Target { generation: None | Some(2) } => {
             s.out.ok();
             s.out.note("The generation is 2.");
             Ok(())

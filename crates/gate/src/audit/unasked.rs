@@ -36,6 +36,7 @@ macro_rules! declared {
 
 declared! {
     FIRST_ACCOUNT: "bootstrap", "avouch.account.create", "an account was made by the first start";
+    RECOVERED: "recovery", "iam-identity.user-apikey.create", "whoever has the files of the server made a new API key for an account's owner";
     START: "start", "avouch.server.start", "a server started";
     DISK: "disk", "avouch.disk.update", "the room on the disk of the store changed its level";
     PANIC: "request", "avouch.request.panic", "a request met a defect";

@@ -242,25 +242,23 @@ pub fn find_by_value(tx: &mut Tx<'_>, digest: &str) -> Result<Option<ApiKey>> {
     sql::by_digest(tx, digest)
 }
 
-/// The first key of a new account's owner, made by the server itself.
+/// A key of an account's owner, made by the server itself: account and owner, name and description, id, digest and tag.
 ///
 /// # Errors
 /// Those of the store.
-#[allow(clippy::too_many_arguments, reason = "each is a value of its own, and there is one caller")]
-pub fn create_bootstrap(
+pub fn create_for_owner(
     tx: &mut Tx<'_>,
     of: (&AccountId, &IamId),
-    id: &ApiKeyId,
-    digest: &str,
-    tag: &str,
+    (name, description): (&str, &str),
+    (id, digest, tag): (&ApiKeyId, &str, &str),
     now: Timestamp,
 ) -> Result<()> {
     let key = ApiKey {
         id: id.clone(),
         account: of.0.clone(),
         iam_id: of.1.clone(),
-        name: "bootstrap".into(),
-        description: Some("Made at the first start".into()),
+        name: name.into(),
+        description: Some(description.into()),
         digest: digest.to_owned(),
         stored: None,
         locked: false,

@@ -233,7 +233,9 @@ pub fn create_owner(
             modified_by: iam_id.as_str().to_owned(),
             permitted: Permitted::default(),
         };
-        sql::insert(tx, &policy)?;
+        if sql::by_canonical(tx, account, &policy.filed().canonical)?.is_none() {
+            sql::insert(tx, &policy)?;
+        }
     }
     Ok(())
 }

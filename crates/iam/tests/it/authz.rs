@@ -238,7 +238,13 @@ async fn own_key(t: &TestApp, iam_id: &str, value: &str) {
     let digest = avouch_iam::api_keys::digest_of(&value.to_owned().into());
     let (id, now) = (ApiKeyId::from_uuid("6e1f7ea6-0000-4000-8000-000000000009".parse().unwrap()), t.now());
     let write = move |tx: &mut avouch_store::Tx<'_>| {
-        avouch_iam::api_keys::create_bootstrap(tx, (&account, &owner), &id, &digest, "1-0", now)
+        avouch_iam::api_keys::create_for_owner(
+            tx,
+            (&account, &owner),
+            ("first", ""),
+            (&id, &digest, "1-0"),
+            now,
+        )
     };
     t.app().store.write(write).await.unwrap();
 }

@@ -42,7 +42,9 @@ pub async fn user(t: &TestApp, name: &str) -> (Client, String) {
     let (digest, now) = (avouch_crypto::digest::hex(&digest), t.now());
     t.app()
         .store
-        .write(move |tx| api_keys::create_bootstrap(tx, (&account, &owner), &id, &digest, "1-0", now))
+        .write(move |tx| {
+            api_keys::create_for_owner(tx, (&account, &owner), ("first", ""), (&id, &digest, "1-0"), now)
+        })
         .await
         .unwrap();
     let token = t.token(&value).await;

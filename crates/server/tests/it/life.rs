@@ -59,7 +59,7 @@ impl Stage {
                 .store
                 .write(move |tx| {
                     let of = (&account, &owner);
-                    avouch_iam::api_keys::create_bootstrap(tx, of, &at, &digest, "1-0", now)
+                    avouch_iam::api_keys::create_for_owner(tx, of, ("first", ""), (&at, &digest, "1-0"), now)
                 })
                 .await
                 .unwrap();

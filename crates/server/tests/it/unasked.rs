@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use avouch_gate::audit::unasked;
 use avouch_server::assemble::services;
+use avouch_server::recover::{self, Wanted};
 use avouch_testkit::TestApp;
 use serde_json::{Value, json};
 
@@ -63,6 +64,9 @@ async fn whatever_stands_in_the_trail_is_in_the_catalogue() {
     assert_eq!(bx.form("/identity/token", &refresh).await.status, 400);
     assert_eq!(t.bearer("e30.e30.e30").get("/v1/profiles").await.status, 401);
     assert_eq!(t.anon().form("/identity/token", &[("grant_type", "x")]).await.status, 400);
+    let folder = tempfile::tempdir().unwrap();
+    let wanted = Wanted { account: None, policies: true, file: folder.path().join("key") };
+    recover::make_key(t.app(), wanted).await.unwrap();
     t.advance_secs(2 * DAY);
     t.tick().await;
     // Every endpoint, as somebody who may do nothing and as somebody who may do all; what is removed comes last.
