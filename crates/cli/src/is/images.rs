@@ -117,7 +117,8 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
             s.out.progress("Listing instance profiles");
             let call = versioned(Call::get("/v1/instance/profiles"));
             let all = api.list(call.query("limit", "100"), "profiles").await?;
-            let titles = ["Name", "Architecture", "Family", "vCPUs", "Memory(GiB)", "Bandwidth(Mbps)", "Status"];
+            let titles =
+                ["Name", "Architecture", "Family", "vCPUs", "Memory(GiB)", "Bandwidth(Mbps)", "Status"];
             s.out.list(&all, "No instance profiles found.", &titles, |p| {
                 COLUMNS.iter().map(|f| cell(p, f)).collect()
             })

@@ -151,7 +151,9 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         Command::SecurityGroupRuleDelete { group, rule } => {
             confirm(s.force, &format!("Really delete rule '{rule}' of security group '{group}'?"))?;
             let tail = format!("rules/{}", segment(&rule));
-            below(s, &group, "Deleting a rule", |path| Call::delete(format!("{path}/{tail}"))).await.map(drop)?;
+            below(s, &group, "Deleting a rule", |path| Call::delete(format!("{path}/{tail}")))
+                .await
+                .map(drop)?;
             s.out.ok();
             Ok(())
         }
@@ -198,12 +200,17 @@ async fn below(s: &mut Session, group: &str, doing: &str, call: impl FnOnce(&str
 async fn rules(s: &mut Session, group: &str) -> Result<()> {
     let answer = below(s, group, "Listing rules", |path| Call::get(format!("{path}/rules"))).await?;
     let all = answer["rules"].as_array().cloned().unwrap_or_default();
-    s.out.list(&all, "No rules found.", &["ID", "Direction", "IP version", "Protocol", "Ports", "Remote"], |r| {
-        let mut row = ["id", "direction", "ip_version", "protocol"].map(|f| cell(r, f)).to_vec();
-        row.push(ports(r));
-        row.push(remote(r));
-        row
-    })
+    s.out.list(
+        &all,
+        "No rules found.",
+        &["ID", "Direction", "IP version", "Protocol", "Ports", "Remote"],
+        |r| {
+            let mut row = ["id", "direction", "ip_version", "protocol"].map(|f| cell(r, f)).to_vec();
+            row.push(ports(r));
+            row.push(remote(r));
+            row
+        },
+    )
 }
 
 fn ports(rule: &Value) -> String {
