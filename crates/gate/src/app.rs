@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::http::bodies::Bodies;
 use crate::links::{
     AccessCleaner, AccessSource, EvidenceVerifier, GroupMembers, IdentitySource, InstanceHooks,
-    InstanceSource, ResourceGroupSource, TrustExplainer,
+    InstanceSource, ProfileLinker, ResourceGroupSource, TrustExplainer,
 };
 use crate::metrics::Metrics;
 use crate::permits::PermitCounts;
@@ -41,6 +41,8 @@ pub struct Links {
     pub members: Vec<Arc<dyn GroupMembers>>,
     /// Ends access to removed instances, and of removed users.
     pub cleaner: Arc<dyn AccessCleaner>,
+    /// Links profiles to virtual servers.
+    pub linker: Arc<dyn ProfileLinker>,
     /// Verifies compute resource tokens.
     pub evidence: Arc<dyn EvidenceVerifier>,
     /// Explains trust to the services that verify evidence.

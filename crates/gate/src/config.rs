@@ -59,11 +59,13 @@ pub struct Vpc {
     pub region_id: String,
     /// Network (CIDR) that floating addresses are drawn from; the default is of this machine alone.
     pub floating_addresses: String,
+    /// Path of the socket of `avouch agent`, which runs instances for this replica. Empty: it runs none.
+    pub agent: String,
 }
 
 impl Default for Vpc {
     fn default() -> Self {
-        Self { region_id: String::new(), floating_addresses: "127.68.0.0/16".into() }
+        Self { region_id: String::new(), floating_addresses: "127.68.0.0/16".into(), agent: String::new() }
     }
 }
 
@@ -136,6 +138,8 @@ pub struct Limits {
     pub secret_groups: u32,
     /// VPCs per account.
     pub vpcs: u32,
+    /// Instances per account.
+    pub instances: u32,
     /// Subnets per VPC.
     pub subnets_per_vpc: u32,
     /// Address prefixes per VPC.
@@ -184,6 +188,7 @@ impl Default for Limits {
             custom_roles: 40,
             secret_groups: 200,
             vpcs: 10,
+            instances: 200,
             subnets_per_vpc: 100,
             address_prefixes_per_vpc: 25,
             security_groups_per_vpc: 100,

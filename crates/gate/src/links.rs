@@ -6,10 +6,10 @@ use avouch_policy::access::PolicyDoc;
 use avouch_policy::rules::{ComputeIdentity, CrType};
 use avouch_store::Tx;
 use avouch_wire::crn::Crn;
-use avouch_wire::ids::{AccountId, IamId, IamKind, PolicyId};
+use avouch_wire::ids::{AccountId, IamId, IamKind, LinkId, PolicyId, ProfileId};
 use avouch_wire::time::Timestamp;
 
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Details, Permit};
 use crate::error::{Error, Result};
 
 /// One step from an older to a newer picture of who may do what in an account.
@@ -283,6 +283,66 @@ pub struct RemovedKey {
     pub name: String,
     /// It was locked.
     pub locked: bool,
+}
+
+/// A trusted profile as other services need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileInfo {
+    /// Id.
+    pub id: ProfileId,
+    /// CRN.
+    pub crn: String,
+    /// Name.
+    pub name: String,
+}
+
+/// A link from a profile to a virtual server.
+#[derive(Debug, Clone)]
+pub struct InstanceLink {
+    /// The profile.
+    pub profile: ProfileInfo,
+    /// Id of the link.
+    pub id: LinkId,
+    /// Revision.
+    pub etag: String,
+    /// CRN of the virtual server.
+    pub crn: Crn,
+    /// Who links, and when.
+    pub by: (IamId, Timestamp),
+}
+
+/// Links profiles to virtual servers in the transaction that makes or removes these; implemented by `iam`.
+#[async_trait]
+pub trait ProfileLinker: Send + Sync {
+    /// The profile of the caller's account with this id or CRN.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn profile(&self, ctx: &Ctx, wanted: &str) -> Result<Option<ProfileInfo>>;
+
+    /// The permit to link it to a resource of the account.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    async fn may_link(&self, ctx: &Ctx, profile: &ProfileInfo) -> Result<Permit>;
+
+    /// Writes the link, and hands out the event of it.
+    ///
+    /// # Errors
+    /// `Limit` when the profile has no room for it, `Conflict` when it is gone.
+    fn link(
+        &self,
+        tx: &mut Tx<'_>,
+        account: &AccountId,
+        permit: &Permit,
+        link: &InstanceLink,
+    ) -> Result<(Permit, Details)>;
+
+    /// Removes all links to a virtual server, of whatever profile, and hands out how many there were.
+    ///
+    /// # Errors
+    /// Those of the store.
+    fn unlink(&self, tx: &mut Tx<'_>, crn: &Crn) -> Result<usize>;
 }
 
 /// What else keeps a resource group from being deleted; implemented by services whose objects have one.

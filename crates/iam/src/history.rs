@@ -12,9 +12,12 @@ const KEPT: i64 = 100;
 /// Who writes history: drawn before the closure.
 #[derive(Debug, Clone)]
 pub struct Author {
-    iam_id: String,
-    account: String,
-    at: Timestamp,
+    /// IAM id.
+    pub iam_id: String,
+    /// Account.
+    pub account: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 impl Author {

@@ -134,7 +134,9 @@ pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> 
     let kubernetes = Arc::new(kubernetes);
     avouch_vpc::place::check(&options.config).map_err(|e| anyhow::anyhow!(e))?;
     let tokens = Arc::new(avouch_iam::token::Tokens::new());
-    let states: Vec<Arc<dyn Any + Send + Sync>> = vec![kubernetes.clone(), tokens];
+    let links_per_profile = options.config.limits.links_per_profile;
+    let wake = Arc::new(avouch_vpc::instances::life::Wake::default());
+    let states: Vec<Arc<dyn Any + Send + Sync>> = vec![kubernetes.clone(), tokens, wake];
     let app = App::new(Parts {
         config: options.config,
         store,
@@ -149,6 +151,7 @@ pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> 
             hooks: vec![Arc::new(avouch_secrets::Hooks)],
             members: vec![kubernetes.clone(), Arc::new(avouch_vpc::Vpc)],
             cleaner: Arc::new(avouch_iam::access_source::Access),
+            linker: Arc::new(avouch_iam::links::servers::Linker { limit: links_per_profile }),
             evidence: kubernetes,
             trust: Arc::new(avouch_iam::explain::Explainer),
         },

@@ -20,13 +20,14 @@ const CHANGES_EVERY: Duration = Duration::from_secs(300);
 type Job = (&'static str, Duration, for<'a> fn(&'a Arc<App>) -> BoxFuture<'a, Result<()>>);
 
 /// Every job, how often it looks for work, and what it does.
-const JOBS: [Job; 10] = [
+const JOBS: [Job; 11] = [
     ("disk", COUNTS_EVERY, |app| avouch_gate::room::tick(app).boxed()),
     ("signing keys", EVERY, |app| avouch_iam::signing_keys::tick(app).boxed()),
     ("tokens", EVERY, |app| avouch_iam::token::tick(app).boxed()),
     ("cluster keys", EVERY, |app| avouch_kubernetes::tick(app).boxed()),
     ("secrets", EVERY, |app| avouch_secrets::tick(app).boxed()),
     ("reclamations", EVERY, |app| avouch_platform::tick(app).boxed()),
+    ("instances", EVERY, |app| avouch_vpc::instances::life::tick(app).boxed()),
     ("API keys", EVERY, |app| avouch_iam::api_keys::purge::tick(app).boxed()),
     ("old changes", CHANGES_EVERY, |app| avouch_gate::access::tick(app).boxed()),
     ("policies", EVERY, |app| avouch_iam::access_source::tick(app).boxed()),

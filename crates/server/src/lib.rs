@@ -5,6 +5,7 @@ pub mod assemble;
 pub mod background;
 pub mod bootstrap;
 pub mod listen;
+pub mod machines;
 pub mod recover;
 pub mod run;
 mod strict;

@@ -44,10 +44,12 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A bound address, not yet serving.
 pub struct Bound {
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<TlsAcceptor>,
     /// The address, with the port that was given.
     pub address: SocketAddr,
+    /// What all clients are known as, where their own addresses tell nothing.
+    pub(crate) peer: Option<IpAddr>,
 }
 
 /// Binds the configured address.
@@ -82,7 +84,7 @@ pub async fn bind(config: &Config) -> anyhow::Result<Bound> {
         anyhow::Error::new(e).context(text)
     })?;
     let address = listener.local_addr()?;
-    Ok(Bound { listener, tls, address })
+    Ok(Bound { listener, tls, address, peer: None })
 }
 
 /// Serves until `stop` resolves, then lets running requests end.
@@ -128,7 +130,8 @@ pub async fn serve(bound: Bound, server: Assembled, stop: impl Future<Output = (
         };
         let _ = stream.set_nodelay(true);
         let (tls, told) = (bound.tls.clone(), told.clone());
-        let served = Served { server: server.clone(), protocols: protocols.clone(), peer: peer.ip() };
+        let peer = bound.peer.unwrap_or(peer.ip());
+        let served = Served { server: server.clone(), protocols: protocols.clone(), peer };
         tokio::spawn(async move {
             let _held = (permit, place);
             // Nobody keeps a place by saying nothing: the protocol is known in time or the connection ends.

@@ -13,7 +13,7 @@ use avouch_policy::access::ResourceAttrs;
 use avouch_wire::ids::AccountId;
 use tokio::task::JoinHandle;
 
-use crate::{Assembled, Bootstrap, Options, assemble, background, bootstrap, listen};
+use crate::{Assembled, Bootstrap, Options, assemble, background, bootstrap, listen, machines};
 
 /// A server that answers.
 #[derive(Debug)]
@@ -163,6 +163,7 @@ pub async fn start(
         bootstrap::ensure(&server.app, Some(&folder)).await.context("the first account could not be made")?;
     started(&server.app).await?;
     background::start(&server.app);
+    machines::start(&server);
     let address = bound.address;
     let serving = listen::serve(bound, server.clone(), stop);
     let app = server.app.clone();

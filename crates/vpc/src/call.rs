@@ -38,6 +38,13 @@ pub struct View {
 }
 
 impl View {
+    /// For what no request does.
+    pub fn of(app: &Arc<App>, account: &AccountId) -> Self {
+        let origin = app.config.origin();
+        let base = format!("{origin}/v1");
+        Self { app: app.clone(), account: account.clone(), base, origin, region: Region::of(&app.config) }
+    }
+
     /// A resource group as objects show it.
     ///
     /// # Errors

@@ -94,6 +94,11 @@ impl Fields {
         }
     }
 
+    /// No members, for what has defaults.
+    pub fn none() -> Self {
+        Self { at: String::new(), map: Map::new(), patch: false }
+    }
+
     /// Whether nothing was sent, or all of it is read.
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()

@@ -10,6 +10,7 @@ pub mod errors;
 pub mod fields;
 pub mod floating_ips;
 pub mod images;
+pub mod instances;
 pub mod interfaces;
 pub mod keys;
 pub mod names;
@@ -58,6 +59,7 @@ pub fn service() -> Service {
         interfaces::endpoints(),
         floating_ips::endpoints(),
         volumes::endpoints(),
+        instances::endpoints(),
     ];
     Service {
         name: "is",

@@ -117,7 +117,7 @@ async fn may_write_cluster(ctx: &Ctx, profile: &Profile, crn: &Crn) -> Result<()
     })
 }
 
-fn describe(event: &mut Details, l: &StoredLink) {
+pub fn describe(event: &mut Details, l: &StoredLink) {
     event
         .request("link_id", l.link.id.as_str())
         .request("cr_type", l.link.cr_type.as_str())

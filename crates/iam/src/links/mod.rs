@@ -1,6 +1,7 @@
 //! Links: a profile trusts one compute resource, named exactly.
 
 pub mod http;
+pub mod servers;
 pub mod sql;
 
 use avouch_gate::{Endpoint, Result};

@@ -121,3 +121,14 @@ fn read(row: &Row) -> Result<StoredLink> {
         modified_at: Timestamp::from_millis(row.get(13)?),
     })
 }
+
+/// All links to a resource, of whatever profile, oldest first.
+///
+/// # Errors
+/// Those of the store.
+pub fn to(tx: &mut Tx<'_>, cr_type: CrType, crn: &str) -> Result<Vec<StoredLink>> {
+    let sql = format!(
+        "select {COLUMNS} from profile_links where crn = $1 and cr_type = $2 order by created_at, id"
+    );
+    tx.query(&sql, &params![crn, cr_type.as_str()])?.iter().map(read).collect()
+}

@@ -101,6 +101,18 @@ impl Draft {
         &self.object.name
     }
 
+    /// Id of its VPC, and name of its zone.
+    pub fn place(&self) -> (&str, &str) {
+        (&self.object.parent, &self.object.body.zone)
+    }
+
+    /// The same, going with what it is attached to.
+    #[must_use]
+    pub fn auto_delete(mut self) -> Self {
+        self.object.body.auto_delete = true;
+        self
+    }
+
     /// Writes the interface and binds its addresses.
     ///
     /// # Errors

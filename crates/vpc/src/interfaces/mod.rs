@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::call::{self, View};
+use crate::instances::{INSTANCE, Instance};
 use crate::objects::{Body, Kind, Object, sql};
 use crate::reserved_ips::{self, RESERVED_IP, ReservedIp};
 use crate::security_groups::{SECURITY_GROUP, SecurityGroup};
@@ -75,7 +76,7 @@ impl Body for Interface {
         for id in sql::used(tx, &view.account, (&INTERFACE, &o.id), &SECURITY_GROUP)? {
             groups.push(sql::need::<SecurityGroup>(tx, &view.account, &id)?.reference(view));
         }
-        Ok(json!({
+        let mut out = json!({
             "allow_ip_spoofing": o.body.allow_ip_spoofing,
             "auto_delete": o.body.auto_delete,
             "created_at": o.created_at.rfc3339_millis(),
@@ -95,8 +96,30 @@ impl Body for Interface {
             "subnet": subnet.reference(view),
             "vpc": vpc.reference(view),
             "zone": view.zone(&o.body.zone),
-        }))
+        });
+        if let (Some(target), Some(out)) = (target(o, tx, view)?, out.as_object_mut()) {
+            out.insert("target".into(), target);
+        }
+        Ok(out)
     }
+}
+
+/// What the interface is attached to, as it shows it.
+fn target(o: &Object<Interface>, tx: &mut Tx<'_>, view: &View) -> Result<Option<Value>> {
+    for (kind, id) in sql::users(tx, &view.account, (&INTERFACE, &o.id))? {
+        if kind != INSTANCE.word {
+            continue;
+        }
+        let instance: Object<Instance> = sql::need(tx, &view.account, &id)?;
+        let Some(nic) = instance.body.nics.iter().find(|nic| nic.interface == o.id) else { continue };
+        let (part, kind) = match instance.body.by_attachments {
+            true => ("network_attachments", "instance_network_attachment"),
+            false => ("network_interfaces", "network_interface"),
+        };
+        let href = format!("{}/{part}/{}", instance.href(view), nic.id);
+        return Ok(Some(json!({"href": href, "id": nic.id, "name": nic.name, "resource_type": kind})));
+    }
+    Ok(None)
 }
 
 /// Endpoints of this resource.

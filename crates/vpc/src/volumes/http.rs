@@ -24,7 +24,10 @@ pub async fn list(call: Call) -> Result<Response> {
         keep.push(Box::new(move |_, _, o| Ok(o.body.zone == zone)));
     }
     if let Some(state) = asked("attachment_state")? {
-        keep.push(Box::new(move |_, _, _| Ok(state == "unattached")));
+        keep.push(Box::new(move |tx, view, o| {
+            let free = sql::users(tx, &view.account, (&VOLUME, &o.id))?.is_empty();
+            Ok(state == if free { "unattached" } else { "attached" })
+        }));
     }
     paging::list(&call, Wanted { plural: "volumes", action: "is.volume.volume.read", parent: None }, keep)
         .await
@@ -75,23 +78,32 @@ fn offered(volume: &Volume) -> Result<()> {
     volume.bandwidth.map_or(Ok(()), |bandwidth| within("bandwidth", bandwidth, profile.bandwidth))
 }
 
-pub async fn create(call: Call) -> Result<Response> {
-    let mut fields = Fields::of(&call.request)?;
-    let profile = profile(&mut fields)?;
-    let profile = fields.must("profile", profile)?;
-    let zone = call.zone(&mut fields)?;
-    let zone = fields.must("zone", zone)?;
+/// What a body says of a new volume in the zone; profile and capacity may have defaults.
+///
+/// # Errors
+/// `Invalid`, `Missing`.
+pub fn prototype(fields: &mut Fields, zone: &str, defaults: Option<(&str, i64)>) -> Result<Volume> {
+    let named = profile(fields)?.map(|p| p.name.clone());
+    let profile =
+        fields.must("profile", named.or_else(|| defaults.map(|(profile, _)| profile.to_owned())))?;
     let capacity = fields.number("capacity", 1, 64_000)?;
-    let capacity = fields.must("capacity", capacity)?;
+    let capacity = fields.must("capacity", capacity.or(defaults.map(|(_, capacity)| capacity)))?;
     let iops = fields.number("iops", 1, 1_000_000)?;
     let bandwidth = fields.number("bandwidth", 1, 1_000_000)?;
-    let user_tags = tags(&mut fields)?.unwrap_or_default();
+    let user_tags = tags(fields)?.unwrap_or_default();
+    let body = Volume { zone: zone.to_owned(), profile, capacity, iops, bandwidth, user_tags };
+    offered(&body)?;
+    Ok(body)
+}
+
+pub async fn create(call: Call) -> Result<Response> {
+    let mut fields = Fields::of(&call.request)?;
+    let zone = call.zone(&mut fields)?;
+    let zone = fields.must("zone", zone)?;
+    let body = prototype(&mut fields, &zone.name, None)?;
     let name = call.name(&mut fields)?;
     let group = call.group(&mut fields).await?;
     fields.done()?;
-    let body =
-        Volume { zone: zone.name, profile: profile.name.clone(), capacity, iops, bandwidth, user_tags };
-    offered(&body)?;
     let permit = call.may_create("is.volume.volume.create", &VOLUME, &group.id, &name).await?;
     let object = objects::new(&call, (call.id(None), name), &group.id, body);
     common::create(&call, permit, object, |tx, view, _| {

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::call::{self, View};
 use crate::catalogue::data::{Catalogue, VolumeProfile};
 use crate::catalogue::render::profile_reference;
-use crate::objects::{Body, Kind, Object};
+use crate::instances::{INSTANCE, Instance, render};
+use crate::objects::{Body, Kind, Object, sql};
 
 /// The kind.
 pub const VOLUME: Kind = Kind {
@@ -42,6 +43,26 @@ pub fn iops(profile: &VolumeProfile, capacity: i64) -> i64 {
     (capacity * profile.iops_per_gb).clamp(profile.iops[0], profile.iops[1])
 }
 
+/// The instances that have the volume, as it shows them.
+fn attachments(o: &Object<Volume>, tx: &mut Tx<'_>, view: &View) -> Result<Vec<Value>> {
+    let mut out = Vec::new();
+    for (kind, id) in sql::users(tx, &view.account, (&VOLUME, &o.id))? {
+        if kind != INSTANCE.word {
+            continue;
+        }
+        let instance: Object<Instance> = sql::need(tx, &view.account, &id)?;
+        for attachment in instance.body.volumes.iter().filter(|a| a.volume == o.id) {
+            let mut shown = render::volume(&instance, attachment, tx, view)?;
+            if let Some(shown) = shown.as_object_mut() {
+                shown.remove("volume");
+                shown.insert("instance".into(), instance.reference(view));
+            }
+            out.push(shown);
+        }
+    }
+    Ok(out)
+}
+
 impl Body for Volume {
     const KIND: &'static Kind = &VOLUME;
 
@@ -53,13 +74,14 @@ impl Body for Volume {
         let profile = Catalogue::builtin().volume_profile(&o.body.profile);
         let speed = o.body.iops.or_else(|| profile.map(|p| iops(p, o.body.capacity)));
         let generation = profile.map_or(1, |p| p.generation);
+        let attached = attachments(o, tx, view)?;
         let adjustable =
             if profile.is_some_and(|p| p.iops_per_gb == 0) { vec!["attached", "unattached"] } else { vec![] };
         Ok(json!({
-            "active": false,
+            "active": !attached.is_empty(),
             "adjustable_capacity_states": ["attached", "unattached"],
             "adjustable_iops_states": adjustable,
-            "attachment_state": "unattached",
+            "attachment_state": if attached.is_empty() { "unattached" } else { "attached" },
             "bandwidth": o.body.bandwidth.or(profile.map(|p| p.bandwidth[0])),
             "busy": false,
             "capacity": o.body.capacity,
@@ -80,7 +102,7 @@ impl Body for Volume {
             "status_reasons": [],
             "storage_generation": generation,
             "user_tags": o.body.user_tags,
-            "volume_attachments": [],
+            "volume_attachments": attached,
             "zone": view.zone(&o.body.zone),
         }))
     }

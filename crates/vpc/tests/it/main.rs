@@ -6,6 +6,7 @@ mod catalogue;
 mod floating_ips;
 mod forms;
 mod images;
+mod instances;
 mod interfaces;
 mod keys;
 mod network_acls;
