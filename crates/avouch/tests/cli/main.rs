@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dev;
+mod instances;
 mod is;
 mod memory;
 mod newcomer;

@@ -58,6 +58,7 @@ impl Ended {
 pub struct World {
     server: Child,
     dir: TempDir,
+    settings: Vec<(&'static str, String)>,
     pub url: String,
     pub account: String,
     pub owner: String,
@@ -67,9 +68,14 @@ pub struct World {
 impl World {
     /// Starts a server and logs the owner in.
     pub fn start() -> World {
-        let dir = tempfile::tempdir().unwrap();
+        World::with(tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// The same in a folder that is there, with settings as variables.
+    pub fn with(dir: TempDir, settings: &[(&'static str, String)]) -> World {
         let data = dir.path().join("data");
-        let server = serve(&data);
+        let settings = settings.to_vec();
+        let server = serve(&data, &settings);
         let env = std::fs::read_to_string(data.join("bootstrap.env")).unwrap();
         let value = |name: &str| {
             let prefix = format!("{name}=");
@@ -85,6 +91,7 @@ impl World {
             owner: value("IAM_ID"),
             key: value("IAM_APIKEY"),
             dir,
+            settings,
         };
         world
             .owner()
@@ -100,10 +107,16 @@ impl World {
         self.server.wait().unwrap();
     }
 
+    /// Ends the server as the kernel would.
+    pub fn kill(&mut self) {
+        self.server.kill().unwrap();
+        self.server.wait().unwrap();
+    }
+
     /// Starts the server again, at an address of its own.
     pub fn restart(&mut self) {
         let data = self.dir.path().join("data");
-        self.server = serve(&data);
+        self.server = serve(&data, &self.settings);
         let env = std::fs::read_to_string(data.join("bootstrap.env")).unwrap();
         self.url = env.lines().find_map(|l| l.strip_prefix("AVOUCH_URL=")).unwrap().to_owned();
     }
@@ -133,10 +146,11 @@ impl World {
     }
 }
 
-fn serve(data: &Path) -> Child {
+fn serve(data: &Path, settings: &[(&'static str, String)]) -> Child {
     let mut server = Command::new(PROGRAM)
         .args([OsStr::new("server"), OsStr::new("--data"), data.as_os_str()])
         .args(["--listen", "127.0.0.1:0"])
+        .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .stdin(Stdio::null())

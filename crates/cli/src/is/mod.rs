@@ -2,6 +2,7 @@
 
 mod floating_ips;
 mod images;
+mod instances;
 mod interfaces;
 mod keys;
 mod places;
@@ -42,6 +43,8 @@ pub enum Command {
     Interfaces(interfaces::Command),
     #[command(flatten)]
     FloatingIps(floating_ips::Command),
+    #[command(flatten)]
+    Instances(instances::Command),
 }
 
 /// Runs a command of `is`.
@@ -55,6 +58,7 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         Command::SecurityGroups(c) => security_groups::run(s, c).await,
         Command::Interfaces(c) => interfaces::run(s, c).await,
         Command::FloatingIps(c) => floating_ips::run(s, c).await,
+        Command::Instances(c) => instances::run(s, c).await,
     }
 }
 

@@ -1,0 +1,211 @@
+//! Virtual servers that really run: the server, the helper and the command line as processes, in real namespaces.
+
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use avouch_agent::client::{Client, launch};
+use avouch_agent::protocol::InstanceId;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::text;
+use crate::world::{PROGRAM, User, World};
+
+const IMAGE: &str = "r006-b9ebf1d8-a674-42e8-898e-0fcb08994f66";
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The helper.
+struct Helper {
+    child: Child,
+    socket: PathBuf,
+    state: PathBuf,
+    killed: bool,
+}
+
+impl Helper {
+    fn start(dir: &Path) -> Helper {
+        let (socket, state) = (dir.join("agent/socket"), dir.join("agent-state"));
+        let mut command = Command::new(PROGRAM);
+        command.args(["agent", "--socket"]).arg(&socket).arg("--state").arg(&state);
+        let (child, _) = launch(command.stderr(Stdio::null())).unwrap();
+        Helper { child, socket, state, killed: false }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        // Its instances live on, and are another's.
+        self.killed = true;
+    }
+
+    /// What a command prints in an instance.
+    fn exec(&self, id: &str, argv: &[&str]) -> String {
+        let mut client = Client::connect(&self.socket).unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        let id = InstanceId::new(id).unwrap();
+        client.exec(&id, argv, &[], [null.as_fd(), writer.as_fd(), writer.as_fd()]).unwrap();
+        drop(writer);
+        let mut said = String::new();
+        reader.read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        if self.killed {
+            return;
+        }
+        if let Ok(mut client) = Client::connect(&self.socket) {
+            for id in client.list().unwrap_or_default() {
+                let _ = client.close(&id);
+            }
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // only ends a test that hangs
+fn wait(admin: &User<'_>, name: &str, wanted: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let now = admin.json(&format!("is instance {name}"));
+        if text(&now, "/status") == wanted {
+            return now;
+        }
+        assert!(begun.elapsed() < LIMIT, "not {wanted}: {now}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Nothing where the host allows no namespaces and nobody demands them.
+fn scene() -> Option<(World, Helper)> {
+    let dir: TempDir = tempfile::tempdir().unwrap();
+    let helper = Helper::start(dir.path());
+    let allowed = Client::connect(&helper.socket).unwrap().host().layout.is_some();
+    if !allowed {
+        assert!(std::env::var_os("AVOUCH_REQUIRE_NAMESPACES").is_none(), "the host allows no namespaces");
+        eprintln!("left out: the host allows no namespaces");
+        return None;
+    }
+    let socket = helper.socket.display().to_string();
+    let world = World::with(dir, &[("AVOUCH_VPC_AGENT", socket)]);
+    let admin = world.owner();
+    admin.run("is vpc-create shop").ok();
+    admin.run("is subnet-create front shop us-south-1 --ipv4-address-count 16").ok();
+    Some((world, helper))
+}
+
+fn create(admin: &User<'_>, name: &str, more: &str) -> Value {
+    admin.json(&format!("is instance-create {name} shop us-south-1 bx2-2x8 front --image {IMAGE} {more}"))
+}
+
+#[test]
+fn an_instance_boots_reaches_the_server_stops_starts_and_goes() {
+    let Some((world, helper)) = scene() else { return };
+    let admin = world.owner();
+    world.file("boot.sh", "#!/bin/sh\nhostname > /root/booted\n");
+    let made = create(&admin, "web", "--user-data @boot.sh");
+    let id = text(&made, "/id");
+    let running = wait(&admin, "web", "running");
+    assert_eq!(running["status_reasons"], serde_json::json!([]));
+    // User data is carried out after the start.
+    let seen = |file: &str| {
+        helper.exec(
+            id,
+            &[
+                "/bin/sh",
+                "-c",
+                &format!("for i in $(seq 100); do cat {file} && break; sleep 0.1; done 2>/dev/null"),
+            ],
+        )
+    };
+    assert_eq!(seen("/root/booted"), "web\n");
+    let script =
+        "import urllib.request as u; print(u.urlopen('http://avouch.internal/identity/keys').status)";
+    assert_eq!(helper.exec(id, &["python3", "-c", script]), "200\n");
+    let others = "import socket; s = socket.socket(); s.settimeout(1); s.connect(('10.240.0.1', 80))";
+    assert!(helper.exec(id, &["python3", "-c", others]).contains("Error"));
+    assert_eq!(admin.run("is instance-start web").code, 1);
+    admin.run("is instance-reboot web -f").ok();
+    wait(&admin, "web", "running");
+    admin.run("is instance-stop web -f").ok();
+    let stopped = wait(&admin, "web", "stopped");
+    assert_eq!(stopped["startable"], true);
+    assert_eq!(admin.run("is instance-stop web -f").code, 1);
+    admin.run("is instance-start web").ok();
+    wait(&admin, "web", "running");
+    assert_eq!(helper.exec(id, &["hostname"]), "web\n");
+    admin.run("is instance-delete web -f").ok();
+    gone(&admin, "web");
+    assert_eq!(Client::connect(&helper.socket).unwrap().list().unwrap(), []);
+    for line in ["is subnet-delete front -f", "is vpc-delete shop -f"] {
+        admin.run(line).ok();
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // only ends a test that hangs
+fn gone(admin: &User<'_>, name: &str) {
+    let begun = Instant::now();
+    while admin.run(&format!("is instance {name}")).code == 0 {
+        assert!(begun.elapsed() < LIMIT, "{name} stays");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_killed_server_and_a_killed_helper_find_their_instances_again() {
+    let Some((mut world, mut helper)) = scene() else { return };
+    let ids: Vec<String> = {
+        let admin = world.owner();
+        ["a", "b"]
+            .map(|name| {
+                let id = text(&create(&admin, name, ""), "/id").to_owned();
+                wait(&admin, name, "running");
+                id
+            })
+            .to_vec()
+    };
+    for id in &ids {
+        helper.exec(id, &["/bin/sh", "-c", &format!("echo {id} > /root/mark")]);
+    }
+    let marks =
+        |helper: &Helper| ids.iter().map(|id| helper.exec(id, &["cat", "/root/mark"])).collect::<Vec<_>>();
+    let wanted: Vec<String> = ids.iter().map(|id| format!("{id}\n")).collect();
+    assert_eq!(marks(&helper), wanted);
+    world.kill();
+    world.restart();
+    let script =
+        "import urllib.request as u; print(u.urlopen('http://avouch.internal/identity/keys').status)";
+    answers(&helper, &ids[0], script);
+    assert_eq!(marks(&helper), wanted);
+    helper.kill();
+    let folder = helper.state.parent().unwrap().to_owned();
+    helper = Helper::start(&folder);
+    assert_eq!(marks(&helper), wanted);
+    let admin = world.user("again");
+    admin.run(&format!("login -a {} --apikey {}", world.url, world.key)).ok();
+    for name in ["a", "b"] {
+        wait(&admin, name, "running");
+    }
+    answers(&helper, &ids[1], script);
+    admin.run("is instance-stop a -f").ok();
+    wait(&admin, "a", "stopped");
+    admin.run("is instance-delete a b -f").ok();
+    gone(&admin, "a");
+    gone(&admin, "b");
+}
+
+#[allow(clippy::disallowed_methods)] // only ends a test that hangs
+fn answers(helper: &Helper, id: &str, script: &str) {
+    let begun = Instant::now();
+    while helper.exec(id, &["python3", "-c", script]) != "200\n" {
+        assert!(begun.elapsed() < LIMIT, "the server does not answer in {id}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
