@@ -16,8 +16,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::bodies::Bodies;
 use crate::links::{
-    AccessCleaner, AccessSource, EvidenceVerifier, GroupMembers, IdentitySource, InstanceHooks,
-    InstanceSource, ProfileLinker, ResourceGroupSource, TrustExplainer,
+    AccessCleaner, AccessSource, ComputeExchange, EvidenceVerifier, GroupMembers, IdentitySource,
+    InstanceHooks, InstanceSource, ProfileLinker, ResourceGroupSource, TrustExplainer,
 };
 use crate::metrics::Metrics;
 use crate::permits::PermitCounts;
@@ -43,6 +43,8 @@ pub struct Links {
     pub cleaner: Arc<dyn AccessCleaner>,
     /// Links profiles to virtual servers.
     pub linker: Arc<dyn ProfileLinker>,
+    /// Gives tokens of profiles to compute resources that are known by their channel.
+    pub exchange: Arc<dyn ComputeExchange>,
     /// Verifies compute resource tokens.
     pub evidence: Arc<dyn EvidenceVerifier>,
     /// Explains trust to the services that verify evidence.

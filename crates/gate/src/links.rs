@@ -9,6 +9,7 @@ use avouch_wire::crn::Crn;
 use avouch_wire::ids::{AccountId, IamId, IamKind, LinkId, PolicyId, ProfileId};
 use avouch_wire::time::Timestamp;
 
+use crate::audit::Initiator;
 use crate::ctx::{Ctx, Details, Permit};
 use crate::error::{Error, Result};
 
@@ -343,6 +344,47 @@ pub trait ProfileLinker: Send + Sync {
     /// # Errors
     /// Those of the store.
     fn unlink(&self, tx: &mut Tx<'_>, crn: &Crn) -> Result<usize>;
+}
+
+/// How a compute resource names the profile that it wants to become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProfileWanted {
+    /// By id.
+    Id(String),
+    /// By CRN.
+    Crn(String),
+    /// By name, in the account of the resource.
+    Name(String),
+}
+
+/// An IAM token of a profile. No `Debug`: it is secret.
+pub struct ProfileToken {
+    /// The token.
+    pub token: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// Whose it is.
+    pub profile: ProfileInfo,
+    /// The profile as an initiator, the resource behind it.
+    pub initiator: Initiator,
+}
+
+/// Gives a compute resource whose identity is certain by the channel a token of a profile that trusts it; implemented by
+/// `iam` with the code of its token endpoint, event included.
+#[async_trait]
+pub trait ComputeExchange: Send + Sync {
+    /// The token for the profile, which must be of the account of the resource.
+    ///
+    /// # Errors
+    /// `Invalid` with the reason `profile_not_found`, `not_eligible` or another one; `Unavailable`.
+    async fn exchange(
+        &self,
+        ctx: &Ctx,
+        identity: &ComputeIdentity,
+        wanted: &[ProfileWanted],
+    ) -> Result<ProfileToken>;
 }
 
 /// What else keeps a resource group from being deleted; implemented by services whose objects have one.

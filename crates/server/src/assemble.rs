@@ -136,7 +136,8 @@ pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> 
     let tokens = Arc::new(avouch_iam::token::Tokens::new());
     let links_per_profile = options.config.limits.links_per_profile;
     let wake = Arc::new(avouch_vpc::instances::life::Wake::default());
-    let states: Vec<Arc<dyn Any + Send + Sync>> = vec![kubernetes.clone(), tokens, wake];
+    let identity = Arc::new(avouch_vpc::metadata::identity::Keys::default());
+    let states: Vec<Arc<dyn Any + Send + Sync>> = vec![kubernetes.clone(), tokens, wake, identity];
     let app = App::new(Parts {
         config: options.config,
         store,
@@ -152,6 +153,7 @@ pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> 
             members: vec![kubernetes.clone(), Arc::new(avouch_vpc::Vpc)],
             cleaner: Arc::new(avouch_iam::access_source::Access),
             linker: Arc::new(avouch_iam::links::servers::Linker { limit: links_per_profile }),
+            exchange: Arc::new(avouch_iam::token::by_channel::Exchange),
             evidence: kubernetes,
             trust: Arc::new(avouch_iam::explain::Explainer),
         },

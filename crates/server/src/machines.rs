@@ -10,12 +10,14 @@ use std::time::Duration;
 use avouch_agent::client::{Client, Listeners};
 use avouch_agent::error::Error as AgentError;
 use avouch_agent::protocol::{
-    BootFile, BootStep, Event, InstanceId, Limits, Open, Program, State, WorkloadSpec,
+    BootFile, BootStep, Event, InstanceId, Limits, Metadata, Open, Program, Protocol, State, WorkloadSpec,
 };
 use avouch_agent::user_data;
+use avouch_gate::http::Router;
 use avouch_gate::{App, Result};
 use avouch_vpc::instances::life::{self, Owned, Wake};
 use avouch_vpc::instances::{Instance, Status};
+use avouch_vpc::metadata::{Who, service};
 use avouch_vpc::objects::Object;
 use avouch_wire::ids::AccountId;
 use base64::Engine as _;
@@ -37,8 +39,13 @@ const AT_ONCE: usize = 16;
 /// The name under which an instance reaches this server.
 const OWN_NAME: &str = "avouch.internal";
 
-/// Ends the listeners of an instance when it is dropped.
-struct Doors(#[allow(dead_code, reason = "held for its end")] watch::Sender<()>);
+/// The listeners of an instance; they end when it is dropped.
+struct Doors {
+    #[allow(dead_code, reason = "held for its end")]
+    open: watch::Sender<()>,
+    /// How the metadata service is reached.
+    metadata: Option<Metadata>,
+}
 
 struct Machines {
     server: Assembled,
@@ -151,7 +158,7 @@ impl Machines {
                 let name = named(&id).map_err(told)?;
                 match ask(self.socket.clone(), move |client| client.sockets(&name)).await {
                     Ok((report, doors)) => {
-                        self.let_in(&owned, doors);
+                        self.let_in(&owned, report.metadata, doors);
                         if !matches!(report.state, State::Running) {
                             self.ended(&owned.account, &id, "It ended while no server watched.").await?;
                         }
@@ -214,7 +221,9 @@ impl Machines {
         for owned in life::all(self.app()).await? {
             let body = &owned.instance.body;
             let ours = body.node == self.node() || body.node.is_empty();
-            if ours && body.status.is_wish() && self.busy.lock().insert(owned.instance.id.clone()) {
+            let moved = body.status == Status::Running && self.doors_differ(&owned.instance);
+            if ours && (moved || body.status.is_wish()) && self.busy.lock().insert(owned.instance.id.clone())
+            {
                 let machines = self.clone();
                 tokio::spawn(async move {
                     let _room = machines.room.clone().acquire_owned().await;
@@ -244,9 +253,24 @@ impl Machines {
                 Status::Stopping => self.end(&owned, Status::Stopping, Status::Stopped).await?,
                 Status::Restarting => self.end(&owned, Status::Restarting, Status::Starting).await?,
                 Status::Deleting => return self.close(&owned).await,
+                Status::Running if self.doors_differ(&owned.instance) => self.reopen(&owned).await?,
                 Status::Running | Status::Stopped | Status::Failed => break,
             }
         }
+        Ok(())
+    }
+
+    /// Whether the metadata service is wanted in another way than it is open.
+    fn doors_differ(&self, o: &Object<Instance>) -> bool {
+        self.open.lock().get(&o.id).is_some_and(|doors| doors.metadata != wanted_metadata(&o.body))
+    }
+
+    async fn reopen(self: &Arc<Self>, owned: &Owned) -> Result<()> {
+        let wanted = wanted_metadata(&owned.instance.body);
+        let id = named(&owned.instance.id).map_err(avouch_gate::Error::internal)?;
+        let done = ask(self.socket.clone(), move |client| client.reopen(&id, wanted)).await;
+        let (report, doors) = done.map_err(avouch_gate::Error::internal)?;
+        self.let_in(owned, report.metadata, doors);
         Ok(())
     }
 
@@ -293,9 +317,13 @@ impl Machines {
         if self.open.lock().contains_key(&id) {
             return Ok(());
         }
-        let open = Open { instance: named(&id)?, metadata: None, service_hosts: vec![OWN_NAME.to_owned()] };
-        let (_, doors) = ask(self.socket.clone(), move |client| client.open(open)).await?;
-        self.let_in(owned, doors);
+        let open = Open {
+            instance: named(&id)?,
+            metadata: wanted_metadata(&owned.instance.body),
+            service_hosts: vec![OWN_NAME.to_owned()],
+        };
+        let (report, doors) = ask(self.socket.clone(), move |client| client.open(open)).await?;
+        self.let_in(owned, report.metadata, doors);
         Ok(())
     }
 
@@ -370,7 +398,7 @@ impl Machines {
     }
 
     /// Answers on the sockets of an instance until they are closed.
-    fn let_in(&self, owned: &Owned, doors: Listeners) {
+    fn let_in(&self, owned: &Owned, metadata: Option<Metadata>, doors: Listeners) {
         let (sender, stop) = watch::channel(());
         for (port, listener) in doors.services {
             // Without a certificate for the names that lead here.
@@ -385,8 +413,26 @@ impl Machines {
                 Err(e) => tracing::warn!(instance = owned.instance.id, "a socket cannot be used: {e}"),
             }
         }
-        self.open.lock().insert(owned.instance.id.clone(), Doors(sender));
+        if let Some(listener) = doors.metadata {
+            let who = Arc::new(Who::new(owned.account.clone(), owned.instance.id.clone()));
+            match (Router::new(vec![service(&who)]), bound(listener, &owned.instance)) {
+                (Ok(router), Ok(bound)) => {
+                    let server = Assembled { app: self.app().clone(), router: Arc::new(router) };
+                    tokio::spawn(listen::serve(bound, server, closed(stop)));
+                }
+                (Err(e), _) => tracing::error!("the paths of the metadata service: {e}"),
+                (_, Err(e)) => tracing::warn!(instance = owned.instance.id, "a socket cannot be used: {e}"),
+            }
+        }
+        let doors = Doors { open: sender, metadata };
+        self.open.lock().insert(owned.instance.id.clone(), doors);
     }
+}
+
+/// How the metadata service of an instance is to be reached.
+fn wanted_metadata(o: &Instance) -> Option<Metadata> {
+    let hop_limit = u8::try_from(o.metadata_service.response_hop_limit).unwrap_or(1);
+    o.metadata_service.enabled.then_some(Metadata { protocol: Protocol::Http, hop_limit })
 }
 
 /// Resolves when nobody holds the other end any more.

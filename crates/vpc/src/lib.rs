@@ -13,6 +13,7 @@ pub mod images;
 pub mod instances;
 pub mod interfaces;
 pub mod keys;
+pub mod metadata;
 pub mod names;
 pub mod network_acls;
 pub mod objects;

@@ -201,6 +201,86 @@ fn a_killed_server_and_a_killed_helper_find_their_instances_again() {
     gone(&admin, "b");
 }
 
+/// The walk-through of the published documents, by curl.
+const WALK: &str = r#"
+vpc=http://169.254.169.254
+pick() { python3 -c "import json,sys; d=json.load(sys.stdin); print(d.get('$1') or d['errors'][0]['code'])"; }
+token=$(curl -s -X PUT "$vpc/instance_identity/v1/token?version=2022-03-01" -H "Metadata-Flavor: ibm" \
+  -H "Accept: application/json" -d '{"expires_in": 3600}' | pick instance_identity_token)
+iam=$(curl -s -X POST "$vpc/instance_identity/v1/iam_token?version=2022-03-01" -H "Authorization: Bearer $token" \
+  -H "Accept: application/json" -d "$1" | pick access_token)
+curl -s "http://api.metadata.cloud.ibm.com/metadata/v1/instance?version=2022-03-01" -H "Authorization: Bearer $token" | pick name
+case $iam in
+  *.*.*) curl -s "http://avouch.internal/secrets-manager/$2/api/v2/secrets/$3" -H "Authorization: Bearer $iam" | pick payload;;
+  *) echo "refused: $iam";;
+esac
+curl -s -o /dev/null -w '%{http_code}\n' "$vpc/v1/profiles"
+curl -s -o /dev/null -w '%{http_code}\n' "http://avouch.internal/metadata/v1/instance?version=2022-03-01"
+echo "$token" > /root/token
+"#;
+
+#[test]
+fn an_instance_that_holds_nothing_reads_a_secret_and_one_that_is_not_linked_does_not() {
+    let Some((world, helper)) = scene() else { return };
+    let admin = world.owner();
+    admin.run("resource service-instance-create s secrets-manager trial us-south").ok();
+    let guid = text(&admin.json("resource service-instance s"), "/0/guid").to_owned();
+    let made =
+        admin.json("sm secret-create --secret-type arbitrary --secret-name db --arbitrary-payload horse");
+    let secret = text(&made, "/id").to_owned();
+    admin.run("iam trusted-profile-create shop-web").ok();
+    admin
+        .run(&format!(
+            "iam trusted-profile-policy-create shop-web --roles SecretsReader --service-name secrets-manager \
+             --service-instance {guid}"
+        ))
+        .ok();
+    let linked = create(&admin, "web", "--metadata-service true --default-trusted-profile shop-web");
+    let stranger = create(
+        &admin,
+        "stranger",
+        "--metadata-service true --default-trusted-profile shop-web --default-trusted-profile-auto-link false",
+    );
+    for name in ["web", "stranger"] {
+        wait(&admin, name, "running");
+    }
+    let (linked, stranger) = (text(&linked, "/id"), text(&stranger, "/id"));
+    let walk = |id: &str, body: &str| helper.exec(id, &["bash", "-c", WALK, "walk", body, &guid, &secret]);
+    assert_eq!(walk(linked, ""), "web\nhorse\n404\n404\n");
+    assert_eq!(walk(linked, r#"{"trusted_profile": {"name": "shop-web"}}"#), "web\nhorse\n404\n404\n");
+    assert_eq!(walk(stranger, ""), "stranger\nrefused: profile_not_linked\n404\n404\n");
+    // Carried to another instance, a token is nobody's.
+    let stolen = helper.exec(linked, &["cat", "/root/token"]);
+    let use_it = format!(
+        "curl -s -o /dev/null -w '%{{http_code}}' 'http://169.254.169.254/metadata/v1/instance?version=2022-03-01' \
+         -H 'Authorization: Bearer {}'",
+        stolen.trim()
+    );
+    assert_eq!(helper.exec(stranger, &["bash", "-c", &use_it]), "401");
+    assert_eq!(helper.exec(linked, &["bash", "-c", &use_it]), "200");
+    let trusting = admin
+        .json(&format!("iam trusted-profiles --linked-to {}", text(&admin.json("is instance web"), "/crn")));
+    assert_eq!(text(&trusting, "/0/profile_name"), "shop-web");
+    let told = admin.json("audit list --action is.metadata.computeresource-token.request --outcome success");
+    let crn = text(&admin.json("is instance web"), "/crn").to_owned();
+    assert_eq!(text(&told, "/0/initiator/authnId"), format!("crn-{crn}"));
+    let pair = text(&told, "/0/correlationId");
+    let login = admin
+        .json(&format!("audit list --action iam-identity.computeresource-token.login --transaction {pair}"));
+    assert_eq!(text(&login, "/0/initiator/id"), text(&told, "/0/initiator/id"));
+    // Off at once, also for tokens that are out; and an earlier life's tokens are not this one's.
+    admin.run("is instance-update web --metadata-service false").ok();
+    let status = helper.exec(linked, &["bash", "-c", &use_it]);
+    assert!(["403", "000"].contains(&status.as_str()), "{status}");
+    admin.run("is instance-update web --metadata-service true").ok();
+    admin.run("is instance-stop web -f").ok();
+    wait(&admin, "web", "stopped");
+    admin.run("is instance-start web").ok();
+    wait(&admin, "web", "running");
+    assert_eq!(helper.exec(linked, &["bash", "-c", &use_it]), "401");
+    assert_eq!(walk(linked, ""), "web\nhorse\n404\n404\n");
+}
+
 #[allow(clippy::disallowed_methods)] // only ends a test that hangs
 fn answers(helper: &Helper, id: &str, script: &str) {
     let begun = Instant::now();

@@ -33,9 +33,16 @@ const CLAIM_TEXT: usize = 200;
 pub struct Wanted {
     selectors: Vec<(&'static str, Selector)>,
     account: Option<AccountId>,
+    /// Profiles of other accounts do not exist for the request.
+    own_only: bool,
 }
 
 impl Wanted {
+    /// What a resource of an account wants to become there.
+    pub fn own(selectors: Vec<(&'static str, Selector)>) -> Self {
+        Self { selectors, account: None, own_only: true }
+    }
+
     /// Reads `profile_id`, `profile_crn`, `profile_name` and `account`.
     ///
     /// # Errors
@@ -68,7 +75,7 @@ impl Wanted {
             (Some(a), _) | (None, Some(a)) => Some(AccountId::parse(a).map_err(|_| malformed("account"))?),
             (None, None) => None,
         };
-        Ok(Self { selectors, account })
+        Ok(Self { selectors, account, own_only: false })
     }
 
     /// The account that was named.
@@ -114,21 +121,32 @@ pub async fn admit(ctx: &Ctx, tokens: &Tokens, form: &Form, token: &str) -> Resu
     // COMPAT: clients send the file as it is, with its trailing newline.
     let token = token.trim();
     let evidence = verify(ctx, token).await?;
+    admit_evidence(ctx, tokens, &evidence, &wanted).await
+}
+
+/// Who a compute resource becomes that is certain.
+pub async fn admit_evidence(
+    ctx: &Ctx,
+    tokens: &Tokens,
+    evidence: &Evidence,
+    wanted: &Wanted,
+) -> Result<Admitted, Refused> {
     let identity = &evidence.identity;
     let named_in = wanted.account().unwrap_or(&identity.account);
     let (profile, differs) = wanted.find(ctx, tokens, named_in).await?;
+    let profile = profile.filter(|p| !wanted.own_only || p.account == identity.account);
     let Some(profile) = profile else {
-        let decision = decision(&evidence, None, true);
-        return Err(not_eligible(ctx, &evidence, &wanted, None, decision, "profile_not_found"));
+        let decision = decision(evidence, None, true);
+        return Err(not_eligible(ctx, evidence, wanted, None, decision, "profile_not_found"));
     };
     let (matches, tree) = match_profile(identity, &profile.account, &profile.links, &profile.rules);
     let same_account = identity.account == profile.account;
-    let mut decision = decision(&evidence, Some(&profile), same_account);
+    let mut decision = decision(evidence, Some(&profile), same_account);
     if !matches {
         if same_account {
             decision.insert("reason".into(), json!(tree.compact()));
         }
-        return Err(not_eligible(ctx, &evidence, &wanted, Some(&profile), decision, "not_eligible"));
+        return Err(not_eligible(ctx, evidence, wanted, Some(&profile), decision, "not_eligible"));
     }
     decision.insert("matched".into(), json!(tree.satisfied().collect::<Vec<_>>()));
     let admitted = Admitted {

@@ -44,6 +44,11 @@ impl std::fmt::Debug for Form {
 }
 
 impl Form {
+    /// Without a parameter.
+    pub fn none() -> Self {
+        Self { values: Vec::new() }
+    }
+
     /// Reads body and query string.
     ///
     /// COMPAT: published samples put the parameters of the `POST` into the query string.

@@ -119,7 +119,7 @@ pub struct Admitted {
 
 impl Admitted {
     /// The initiator of the login's event.
-    fn initiator(&self, ctx: &Ctx) -> Initiator {
+    pub fn initiator(&self, ctx: &Ctx) -> Initiator {
         let iam_id = self.subject.iam_id();
         let behind = self.authn.iam_id != iam_id.as_str();
         let authn_name = self.authn.email.clone().or_else(|| self.authn.name.clone());
@@ -233,19 +233,41 @@ async fn login(
         Grant::Assume => assume::admit(ctx, tokens, form).await?,
         Grant::Refresh => refresh::admit(ctx, form, asked.client.required()?).await?,
     };
-    let revoked_before = restrict(ctx, request, &admitted).await?;
-    let issued = Issued::plan(ctx, asked, &admitted, revoked_before).map_err(|e| admitted.refused(ctx, e))?;
+    let revoked_before = restrict(ctx, &admitted).await?;
+    from_where(ctx, request, &admitted)?;
+    finish(ctx, tokens, asked, &admitted, revoked_before).await
+}
+
+/// Signs and tells.
+async fn finish(
+    ctx: &Ctx,
+    tokens: &Tokens,
+    asked: &Asked,
+    admitted: &Admitted,
+    revoked_before: Option<Timestamp>,
+) -> Result<TokenResponse, Refused> {
+    let issued = Issued::plan(ctx, asked, admitted, revoked_before).map_err(|e| admitted.refused(ctx, e))?;
     // Not before: admission waits for issuers, and whoever waits must not hold what everybody needs.
     let slot = tokens.keys.pool.slot()?;
     let key = tokens.keys.active(ctx.now()).await?;
-    let token = tokens.keys.pool.sign(&slot, key, issued.claims(ctx, asked, &admitted)).await?;
-    commit(ctx, asked, &admitted, &issued).await?;
+    let token = tokens.keys.pool.sign(&slot, key, issued.claims(ctx, asked, admitted)).await?;
+    commit(ctx, asked, admitted, &issued).await?;
     Ok(issued.answer(asked, token))
+}
+
+/// The token of a compute resource that is known by its channel. Where it asks from is that channel, so an account's list of
+/// addresses says nothing about it.
+pub async fn by_channel(ctx: &Ctx, tokens: &Tokens, admitted: &Admitted) -> Result<TokenResponse, Refused> {
+    let revoked_before = restrict(ctx, admitted).await?;
+    let asked = Asked { form: Form::none(), grant: Grant::ComputeResource, client: Client::Default };
+    let answer = finish(ctx, tokens, &asked, admitted, revoked_before).await?;
+    ctx.app().metrics.token(asked.grant.label());
+    Ok(answer)
 }
 
 /// What the account demands of every login, whatever the grant. Returns up to when older tokens of the subject were
 /// revoked.
-async fn restrict(ctx: &Ctx, request: &Request, admitted: &Admitted) -> Result<Option<Timestamp>, Refused> {
+async fn restrict(ctx: &Ctx, admitted: &Admitted) -> Result<Option<Timestamp>, Refused> {
     let state = ctx.app().identity(&admitted.account, &admitted.subject.iam_id()).await?;
     if !state.alive {
         let error = Error::new(Kind::Invalid, "The identity is not active in the account.")
@@ -253,6 +275,11 @@ async fn restrict(ctx: &Ctx, request: &Request, admitted: &Admitted) -> Result<O
             .reason("identity_not_active");
         return Err(admitted.refused(ctx, error));
     }
+    Ok(state.revoked_before)
+}
+
+/// Where logins of the account may come from.
+fn from_where(ctx: &Ctx, request: &Request, admitted: &Admitted) -> Result<(), Refused> {
     if !admitted.limits.addresses.admit(ctx.address()) {
         let error = Error::new(Kind::Invalid, "Logins from this address are not allowed in the account.")
             .code("BXNIM0484E")
@@ -266,7 +293,7 @@ async fn restrict(ctx: &Ctx, request: &Request, admitted: &Admitted) -> Result<O
                 .reason("tenant_not_allowed");
         return Err(admitted.refused(ctx, error));
     }
-    Ok(state.revoked_before)
+    Ok(())
 }
 
 /// Ids, times and refresh token of a token to be, drawn once.

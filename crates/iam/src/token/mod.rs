@@ -7,6 +7,7 @@
 pub mod activity;
 pub(crate) mod api_key;
 mod assume;
+pub mod by_channel;
 mod client;
 pub(crate) mod compute;
 pub(crate) mod errors;

@@ -13,17 +13,17 @@ const READ: &str = "is.instance.instance.read";
 
 type Parts = fn(&Object<Instance>, &mut Tx<'_>, &View) -> Result<Vec<Value>>;
 
-fn interfaces_of(o: &Object<Instance>, tx: &mut Tx<'_>, view: &View) -> Result<Vec<Value>> {
+pub fn interfaces_of(o: &Object<Instance>, tx: &mut Tx<'_>, view: &View) -> Result<Vec<Value>> {
     o.body.nics.iter().map(|nic| render::interface(o, nic, tx, view)).collect()
 }
 
-/// Made with interfaces, it has none.
-fn attachments_of(o: &Object<Instance>, tx: &mut Tx<'_>, view: &View) -> Result<Vec<Value>> {
+/// Its attachments; made with interfaces, it has none.
+pub fn attachments_of(o: &Object<Instance>, tx: &mut Tx<'_>, view: &View) -> Result<Vec<Value>> {
     let all = o.body.nics.iter().filter(|_| o.body.by_attachments);
     all.map(|nic| render::attachment(o, nic, tx, view)).collect()
 }
 
-fn volumes_of(o: &Object<Instance>, tx: &mut Tx<'_>, view: &View) -> Result<Vec<Value>> {
+pub fn volumes_of(o: &Object<Instance>, tx: &mut Tx<'_>, view: &View) -> Result<Vec<Value>> {
     o.body.volumes.iter().map(|a| render::volume(o, a, tx, view)).collect()
 }
 

@@ -79,6 +79,16 @@ impl AskedMetadata {
     }
 }
 
+/// `https` is published and not built: an instance that was promised it would reach nothing.
+fn protocol(fields: &mut Fields) -> Result<Option<&'static str>> {
+    let asked = fields.word("protocol", &["http", "https"])?;
+    if asked == Some("https") {
+        let field = fields.name("protocol");
+        return Err(Error::invalid(field, "The protocol 'https' is not part of this version."));
+    }
+    Ok(asked)
+}
+
 /// Reads `metadata_service`.
 ///
 /// # Errors
@@ -87,7 +97,7 @@ pub fn asked_metadata(fields: &mut Fields) -> Result<AskedMetadata> {
     let Some(mut inner) = fields.object("metadata_service")? else { return Ok(AskedMetadata::default()) };
     let asked = AskedMetadata {
         enabled: inner.flag("enabled")?,
-        protocol: inner.word("protocol", &["http", "https"])?,
+        protocol: protocol(&mut inner)?,
         response_hop_limit: inner.number("response_hop_limit", 1, 64)?,
     };
     inner.done()?;
