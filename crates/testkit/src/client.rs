@@ -13,6 +13,7 @@ use serde_json::Value;
 pub struct Client {
     server: Assembled,
     token: Option<String>,
+    host: String,
     headers: Vec<(String, String)>,
     address: IpAddr,
 }
@@ -44,7 +45,20 @@ impl TestResponse {
 
 impl Client {
     pub(crate) fn new(server: Assembled, token: Option<String>) -> Self {
-        Self { server, token, headers: Vec::new(), address: [127, 0, 0, 1].into() }
+        Self {
+            server,
+            token,
+            host: "avouch.test".into(),
+            headers: Vec::new(),
+            address: [127, 0, 0, 1].into(),
+        }
+    }
+
+    /// The same client asking for another host.
+    #[must_use]
+    pub fn at(mut self, host: &str) -> Self {
+        self.host = host.into();
+        self
     }
 
     /// The same client from another address.
@@ -122,7 +136,7 @@ impl Client {
 
     /// Any request.
     pub async fn send(&self, method: &str, path: &str, content_type: &str, body: Vec<u8>) -> TestResponse {
-        let mut request = http::Request::builder().method(method).uri(path).header("host", "avouch.test");
+        let mut request = http::Request::builder().method(method).uri(path).header("host", &self.host);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }

@@ -13,8 +13,10 @@ use avouch_crypto::rng::SystemRandom;
 use avouch_gate::App;
 use avouch_gate::clock::ManualClock;
 use avouch_gate::config::Config;
+use avouch_gate::http::Router;
 use avouch_server::{Assembled, Options};
 use avouch_store::testing::{Home, engine, home};
+use avouch_wire::ids::AccountId;
 use avouch_wire::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -137,6 +139,17 @@ impl TestApp {
     /// A client that sends this token.
     pub fn bearer(&self, token: &str) -> Client {
         Client::new(self.server.clone(), Some(token.to_owned()))
+    }
+
+    /// A client inside an instance: what it asks arrives on the listener of that instance.
+    pub fn inside(&self, id: &str) -> Client {
+        let who = Arc::new(avouch_vpc::metadata::Who::new(
+            AccountId::parse(self.account()).unwrap(),
+            id.to_owned(),
+        ));
+        let router = Router::new(vec![avouch_vpc::metadata::service(&who)]).unwrap();
+        let server = Assembled { app: self.app().clone(), router: Arc::new(router) };
+        Client::new(server, None).at("169.254.169.254")
     }
 
     /// A client from another address.

@@ -51,7 +51,7 @@ async fn issued(
     evidence: &Evidence,
     wanted: &Wanted,
 ) -> std::result::Result<ProfileToken, Refused> {
-    let admitted = admit_evidence(ctx, tokens, evidence, wanted).await?;
+    let admitted = Box::pin(admit_evidence(ctx, tokens, evidence, wanted)).await?;
     let answer = by_channel(ctx, tokens, &admitted).await?;
     Ok(ProfileToken {
         token: answer.access_token,

@@ -121,7 +121,7 @@ pub async fn admit(ctx: &Ctx, tokens: &Tokens, form: &Form, token: &str) -> Resu
     // COMPAT: clients send the file as it is, with its trailing newline.
     let token = token.trim();
     let evidence = verify(ctx, token).await?;
-    admit_evidence(ctx, tokens, &evidence, &wanted).await
+    Box::pin(admit_evidence(ctx, tokens, &evidence, &wanted)).await
 }
 
 /// Who a compute resource becomes that is certain.

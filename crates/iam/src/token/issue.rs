@@ -235,7 +235,7 @@ async fn login(
     };
     let revoked_before = restrict(ctx, &admitted).await?;
     from_where(ctx, request, &admitted)?;
-    finish(ctx, tokens, asked, &admitted, revoked_before).await
+    Box::pin(finish(ctx, tokens, asked, &admitted, revoked_before)).await
 }
 
 /// Signs and tells.
@@ -260,7 +260,7 @@ async fn finish(
 pub async fn by_channel(ctx: &Ctx, tokens: &Tokens, admitted: &Admitted) -> Result<TokenResponse, Refused> {
     let revoked_before = restrict(ctx, admitted).await?;
     let asked = Asked { form: Form::none(), grant: Grant::ComputeResource, client: Client::Default };
-    let answer = finish(ctx, tokens, &asked, admitted, revoked_before).await?;
+    let answer = Box::pin(finish(ctx, tokens, &asked, admitted, revoked_before)).await?;
     ctx.app().metrics.token(asked.grant.label());
     Ok(answer)
 }

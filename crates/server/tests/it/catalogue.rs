@@ -71,5 +71,12 @@ fn every_endpoint_that_changes_or_discloses_has_an_event_and_the_catalogue_is_co
         let who = if e.by() == "request" { "the caller".to_owned() } else { format!("`avouch-{}`", e.by()) };
         let _ = writeln!(out, "| {} | {who} | {} |", e.action(), e.when());
     }
+    out.push_str(
+        "\n## The metadata service of instances\n\nIts paths are on the listeners of instances only. What hands out something, \
+         and every refusal, is durable before the answer.\n\n| Path | Event |\n|---|---|\n",
+    );
+    for (method, path, event) in avouch_vpc::metadata::events() {
+        let _ = writeln!(out, "| `{} {path}` | {event} |", method.to_uppercase());
+    }
     same_as_committed("audit-events.md", &out);
 }

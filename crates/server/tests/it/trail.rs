@@ -54,6 +54,8 @@ fn told(operation: &str) -> Option<&'static [&'static str]> {
         // He has no key yet.
         "remove_user" => &["user-management.user.delete"],
         "set_profile_identities" => &["iam-identity.profile-identity.remove"],
+        "create_instance" => &["is.instance.instance.create"],
+        "create_instance_action" => &["is.instance.instance.start"],
         "delete_resource_instance" => &["secrets-manager.instance.schedule_reclaim"],
         "run_reclamation_action" => &["secrets-manager.instance.restore"],
         _ => return None,

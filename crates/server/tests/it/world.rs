@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use avouch_testkit::{Client, TestApp, TestIssuer};
+use avouch_vpc::instances::{Status, life};
+use avouch_wire::ids::AccountId;
 use serde_json::{Value, json};
 
 use crate::world_vpc;
@@ -138,7 +140,14 @@ impl World {
         let second = second["guid"].as_str().unwrap();
         assert_eq!(admin.delete(&format!("/v2/resource_instances/{second}")).await.status, 204);
         let reclamations = admin.get("/v1/reclamations").await.body;
-        world_vpc::build(admin, &mut ids).await;
+        Box::pin(world_vpc::build(admin, &mut ids)).await;
+        // It can be started.
+        let owner = AccountId::parse(account).unwrap();
+        let stopped = life::change(t.app(), (&owner, &ids["server"]), |o| {
+            o.status = Status::Stopped;
+            true
+        });
+        Box::pin(stopped).await.unwrap();
         ids.insert("default_group", default_group.clone());
         ids.insert("reclamation", id(&reclamations["resources"][0]));
         ids.insert("kid", issuer.kid.clone());

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub const ASKED: &str = "?version=2026-01-01&generation=2";
 
 /// Collections below `/v1`, and what one of them is called here.
-const COLLECTIONS: [(&str, &str); 14] = [
+const COLLECTIONS: [(&str, &str); 15] = [
     ("vpcs", "vpc"),
     ("subnets", "subnet"),
     ("keys", "key"),
@@ -20,6 +20,7 @@ const COLLECTIONS: [(&str, &str); 14] = [
     ("virtual_network_interfaces", "interface"),
     ("floating_ips", "floating_ip"),
     ("volumes", "volume"),
+    ("instances", "server"),
     ("regions", ""),
     ("operating_systems", ""),
     ("instance", ""),
@@ -27,7 +28,7 @@ const COLLECTIONS: [(&str, &str); 14] = [
 ];
 
 /// Objects that a path names below another one, by the name of the parameter.
-const CHILDREN: [(&str, &str); 9] = [
+const CHILDREN: [(&str, &str); 11] = [
     ("address_prefix", "address_prefix"),
     ("routing_table", "routing_table"),
     ("route", "route"),
@@ -37,6 +38,8 @@ const CHILDREN: [(&str, &str); 9] = [
     ("network_acl_rule", "network_acl_rule"),
     ("floating_ip", "floating_ip"),
     ("ip", "interface_ip"),
+    ("nic", "nic"),
+    ("volume", "volume_attachment"),
 ];
 
 fn collection(template: &str) -> Option<&'static str> {
@@ -109,6 +112,10 @@ pub async fn build(admin: &Client, ids: &mut HashMap<&'static str, String>) {
     ids.insert("image", id(&make("/images", image).await));
     let group_of_hosts = make("/placement_groups", json!({"name": "apart", "strategy": "host_spread"})).await;
     ids.insert("placement_group", id(&group_of_hosts));
+    let server = make("/instances", server("server", &used)).await;
+    ids.insert("nic", id(&server["network_attachments"][0]));
+    ids.insert("volume_attachment", id(&server["volume_attachments"][0]));
+    ids.insert("server", id(&server));
     ids.insert("vpc", vpc);
     ids.insert("routing_table", table);
     ids.insert("subnet", empty);
@@ -119,11 +126,18 @@ pub async fn build(admin: &Client, ids: &mut HashMap<&'static str, String>) {
     ids.insert("network_acl", acl);
 }
 
+fn server(name: &str, subnet: &str) -> Value {
+    json!({"name": name, "zone": {"name": "us-south-1"}, "image": {"id": "r006-b9ebf1d8-a674-42e8-898e-0fcb08994f66"},
+        "primary_network_attachment": {"virtual_network_interface": {"subnet": {"id": subnet}}}})
+}
+
 /// A body that is valid enough to reach the decision.
 pub fn body(get: &dyn Fn(&str) -> String, operation: &str) -> Option<Value> {
     let named = |object: &str| json!({"id": get(object)});
     let zone = json!({"name": "us-south-2"});
     Some(match operation {
+        "create_instance" => server("more", &get("used_subnet")),
+        "create_instance_action" => json!({"type": "start"}),
         "create_vpc" => json!({"name": "more"}),
         "create_vpc_address_prefix" => json!({"cidr": "10.20.0.0/16", "zone": zone}),
         "create_vpc_routing_table" => json!({"name": "more"}),
@@ -163,6 +177,7 @@ pub fn body(get: &dyn Fn(&str) -> String, operation: &str) -> Option<Value> {
         | "update_virtual_network_interface"
         | "update_floating_ip"
         | "update_volume"
+        | "update_instance"
         | "update_key"
         | "update_image"
         | "update_placement_group" => {

@@ -37,7 +37,7 @@ pub async fn get(call: Call) -> Result<Response> {
 }
 
 pub async fn create(call: Call) -> Result<Response> {
-    let (permit, draft) = prototype::read(&call).await?;
+    let (permit, draft) = Box::pin(prototype::read(&call)).await?;
     let view = call.view.clone();
     let made = call.ctx.write(permit, move |tx, event| draft.write(tx, &view, event)).await?;
     wake(&call)?;
@@ -132,6 +132,7 @@ pub async fn act(call: Call) -> Result<Response> {
             _ => "is.instance.instance.reboot",
         });
         d.request("type", kind);
+        d.request("action_id", id.as_str());
     });
     common::written(&call, permit, object.id, move |_, _, o: &mut Object<Instance>| {
         let next = match (kind, o.body.status) {

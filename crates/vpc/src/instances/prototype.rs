@@ -137,7 +137,7 @@ pub async fn read(call: &Call) -> Result<(Permit, Draft)> {
     let (by_attachments, networks) = networks;
     let mut nics = Vec::new();
     for fields in networks {
-        nics.push(nic(call, fields, (by_attachments, &zone, &group.id)).await?);
+        nics.push(Box::pin(nic(call, fields, (by_attachments, &zone, &group.id))).await?);
     }
     let vpc_id = nics.first().map(|n| n.place.0.clone()).unwrap_or_default();
     for nic in &nics {

@@ -59,6 +59,7 @@ type Handler = fn(Arc<Admission>) -> std::pin::Pin<Box<dyn Future<Output = Resul
 /// How a path is served.
 struct Route {
     method: fn(&'static str, &'static str, Wrapped) -> Endpoint,
+    verb: &'static str,
     path: &'static str,
     operation: &'static str,
     event: &'static str,
@@ -72,6 +73,7 @@ macro_rules! route {
     ($method:ident $path:literal, $operation:literal, $event:literal, $handler:path) => {
         Route {
             method: Endpoint::$method,
+            verb: stringify!($method),
             path: $path,
             operation: $operation,
             event: $event,
@@ -117,9 +119,9 @@ pub fn service(who: &Arc<Who>) -> Service {
     Service { name: "is.metadata", display: "VPC Instance Metadata", endpoints: endpoints.collect(), render }
 }
 
-/// The events of the service, for the catalogue.
-pub fn events() -> impl Iterator<Item = &'static str> {
-    ROUTES.iter().map(|route| route.event)
+/// Methods, paths and events, for the catalogue.
+pub fn events() -> Vec<(&'static str, &'static str, &'static str)> {
+    ROUTES.iter().map(|route| (route.verb, route.path, route.event)).collect()
 }
 
 /// Admission, handler, event. What hands out something is told before it is answered, a refusal too.

@@ -9,6 +9,7 @@ mod images;
 mod instances;
 mod interfaces;
 mod keys;
+mod metadata;
 mod network_acls;
 mod routing;
 mod security_groups;
