@@ -25,6 +25,7 @@ use std::path::PathBuf;
 const MOST_CONNECTIONS: usize = 64;
 const MOST_INSTANCES: usize = 1000;
 const MOST_WORDS: usize = 1024;
+const MOST_HIDDEN: usize = 64;
 
 /// How a helper is set up.
 #[derive(Debug, Clone)]
@@ -256,6 +257,11 @@ impl Agent {
     fn open(&mut self, client: u64, call: u64, open: Open) -> Result<()> {
         check_metadata(open.metadata)?;
         open.service_hosts.iter().try_for_each(|name| check_name("service_hosts", name))?;
+        if open.hide.len() > MOST_HIDDEN || !open.hide.iter().all(|path| path.is_absolute()) {
+            return Err(Error::refused(Code::BadRequest, "hide: at most 64 absolute paths"));
+        }
+        let mut hidden = self.settings.hidden.clone();
+        hidden.extend(open.hide);
         let id = open.instance;
         if self.folder.is_closed(&id) || self.instances.get(&id).is_some_and(|i| i.live.is_some()) {
             return Err(Error::refused(Code::Conflict, "instance: the id is in use, or was"));
@@ -276,7 +282,7 @@ impl Agent {
             layout,
             metadata: open.metadata,
             service_hosts: open.service_hosts,
-            hidden: self.settings.hidden.clone(),
+            hidden,
             first_id: None,
         };
         let instance = Instance::make(&self.folder, birth, slot)?;

@@ -120,6 +120,9 @@ pub struct Open {
     pub metadata: Option<Metadata>,
     /// Names that lead to the services' address.
     pub service_hosts: Vec<String>,
+    /// Files and folders of the server that the instance may not see, beside those that the helper hides itself.
+    #[serde(default)]
+    pub hide: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

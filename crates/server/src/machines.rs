@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ struct Doors {
 struct Machines {
     server: Assembled,
     socket: PathBuf,
+    /// What no instance may see.
+    hide: Vec<PathBuf>,
     /// Instances whose namespaces are open, with their listeners.
     open: Mutex<HashMap<String, Doors>>,
     /// Instances that are worked on.
@@ -58,14 +60,18 @@ struct Machines {
 }
 
 /// Starts running instances, where the settings name a helper.
-pub fn start(server: &Assembled) {
-    let socket = server.app.config.vpc.agent.clone();
+pub fn start(server: &Assembled, data: &Path) {
+    let config = &server.app.config;
+    let socket = config.vpc.agent.clone();
     if socket.is_empty() {
         return;
     }
+    // What the server itself keeps secret is in no instance, whoever runs the helper.
+    let secret = [data, Path::new(&config.keyring), Path::new(&config.tls_key)];
     let machines = Arc::new(Machines {
         server: server.clone(),
         socket: socket.into(),
+        hide: secret.iter().filter_map(|path| std::fs::canonicalize(path).ok()).collect(),
         open: Mutex::default(),
         busy: Mutex::default(),
         room: Arc::new(Semaphore::new(AT_ONCE)),
@@ -321,6 +327,7 @@ impl Machines {
             instance: named(&id)?,
             metadata: wanted_metadata(&owned.instance.body),
             service_hosts: vec![OWN_NAME.to_owned()],
+            hide: self.hide.clone(),
         };
         let (report, doors) = ask(self.socket.clone(), move |client| client.open(open)).await?;
         self.let_in(owned, report.metadata, doors);

@@ -163,7 +163,7 @@ pub async fn start(
         bootstrap::ensure(&server.app, Some(&folder)).await.context("the first account could not be made")?;
     started(&server.app).await?;
     background::start(&server.app);
-    machines::start(&server);
+    machines::start(&server, &folder);
     let address = bound.address;
     let serving = listen::serve(bound, server.clone(), stop);
     let app = server.app.clone();

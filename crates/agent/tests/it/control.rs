@@ -113,6 +113,7 @@ fn requests_that_make_no_sense_are_refused_by_the_name_of_the_field() {
             instance: id.clone(),
             metadata: Some(Metadata { protocol: Protocol::Http, hop_limit }),
             service_hosts: vec![host.to_owned()],
+            hide: Vec::new(),
         };
         let client: &mut Client = &mut world.client;
         for hop_limit in [0, 65] {

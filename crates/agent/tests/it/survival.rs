@@ -92,6 +92,7 @@ fn the_id_of_a_closed_instance_is_never_used_again() {
                 instance: machine.id.clone(),
                 metadata: None,
                 service_hosts: Vec::new(),
+                hide: Vec::new(),
             };
             let error = world.client.open(open).unwrap_err();
             assert!(matches!(error, Error::Refused(r) if r.code == Code::Conflict));

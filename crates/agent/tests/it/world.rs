@@ -127,8 +127,10 @@ impl World {
     pub fn open_with(&mut self, id: &str, metadata: Option<Metadata>) -> Machine {
         let id = InstanceId::new(id).unwrap();
         let service_hosts = vec!["iam.cloud.ibm.com".to_owned(), "eu-de.iaas.cloud.ibm.com".to_owned()];
-        let (report, listeners) =
-            self.client.open(Open { instance: id.clone(), metadata, service_hosts }).unwrap();
+        let (report, listeners) = self
+            .client
+            .open(Open { instance: id.clone(), metadata, service_hosts, hide: Vec::new() })
+            .unwrap();
         Machine { id, report, listeners, socket: self.socket() }
     }
 

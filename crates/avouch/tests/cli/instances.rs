@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use avouch_agent::client::{Client, launch};
 use avouch_agent::protocol::InstanceId;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::text;
 use crate::world::{PROGRAM, User, World};
@@ -85,7 +84,8 @@ fn wait(admin: &User<'_>, name: &str, wanted: &str) -> Value {
 
 /// Nothing where the host allows no namespaces and nobody demands them.
 fn scene() -> Option<(World, Helper)> {
-    let dir: TempDir = tempfile::tempdir().unwrap();
+    // Where instances could look, if nobody hid it.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let helper = Helper::start(dir.path());
     let allowed = Client::connect(&helper.socket).unwrap().host().layout.is_some();
     if !allowed {
@@ -129,6 +129,12 @@ fn an_instance_boots_reaches_the_server_stops_starts_and_goes() {
     let script =
         "import urllib.request as u; print(u.urlopen('http://avouch.internal/identity/keys').status)";
     assert_eq!(helper.exec(id, &["python3", "-c", script]), "200\n");
+    let data = world.file("marker", "").with_file_name("data");
+    assert!(data.join("keyring").exists());
+    let listed = helper.exec(id, &["ls", "-la", &data.display().to_string()]);
+    assert!(!listed.contains("keyring") && !listed.contains("avouch.db"), "{listed}");
+    let above = helper.exec(id, &["ls", &data.parent().unwrap().display().to_string()]);
+    assert!(above.contains("boot.sh"), "{above}");
     let others = "import socket; s = socket.socket(); s.settimeout(1); s.connect(('10.240.0.1', 80))";
     assert!(helper.exec(id, &["python3", "-c", others]).contains("Error"));
     assert_eq!(admin.run("is instance-start web").code, 1);
