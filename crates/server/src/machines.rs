@@ -300,7 +300,7 @@ impl Machines {
             Ok(()) => self.started(owned).await,
             Err(e) => Err(e),
         };
-        let refusal = done.err().map(|e| e.to_string());
+        let refusal = refusal(done)?;
         let node = self.node().to_owned();
         life::change(self.app(), (&owned.account, &owned.instance.id), move |o| {
             if o.status != Status::Starting {
@@ -376,7 +376,7 @@ impl Machines {
             Ok(id) => ask(self.socket.clone(), move |client| client.stop(&id, GRACE)).await.map(drop),
             Err(e) => Err(e),
         };
-        let refusal = stopped.err().map(|e| e.to_string());
+        let refusal = refusal(stopped)?;
         life::change(self.app(), (&owned.account, &owned.instance.id), move |o| {
             if o.status != from {
                 return false;
@@ -461,6 +461,15 @@ fn client_of(instance: &Object<Instance>) -> Option<IpAddr> {
     let bits = u128::from_str_radix(&hex, 16).ok()?;
     let prefix = u128::from(0x2001_0db8_u32) << 96;
     Some(IpAddr::V6((prefix | bits).into()))
+}
+
+/// Why the helper refused, if it did. That it could not be asked is no refusal: what is wanted stays wanted.
+fn refusal(done: std::result::Result<(), AgentError>) -> Result<Option<String>> {
+    match done {
+        Ok(()) => Ok(None),
+        Err(e @ AgentError::Refused(_)) => Ok(Some(e.to_string())),
+        Err(e) => Err(avouch_gate::Error::internal(e)),
+    }
 }
 
 fn told(e: AgentError) -> anyhow::Error {

@@ -65,6 +65,7 @@ class AvouchServer:
         self.binary = str(Path(binary).resolve())
         self.environment = environment
         self.process = None
+        self.agent = None
         self.folder = None
 
     def __enter__(self) -> "AvouchServer":
@@ -72,7 +73,13 @@ class AvouchServer:
         self.data = self.folder / "data"
         self.log = self.folder / "server.log"
         self.url = f"http://127.0.0.1:{free_port()}"
+        self.agent_state = self.folder / "agent-state"
+        socket_path = self.folder / "agent" / "socket"
+        self.environment = {"AVOUCH_VPC_AGENT": str(socket_path)} | self.environment
         try:
+            # What runs instances; the server finds it when it is there.
+            agent = [self.binary, "agent", "--socket", socket_path, "--state", self.agent_state]
+            self.agent = start(agent, self.folder / "agent.log")
             self.start()
         except BaseException:
             self.__exit__()
@@ -105,6 +112,8 @@ class AvouchServer:
     def __exit__(self, *_outcome) -> None:
         if self.process is not None:
             stop(self.process)
+        if self.agent is not None:
+            stop(self.agent)
         keep = os.environ.get("INTEROP_KEEP_LOG")
         if keep and self.log.exists():
             shutil.copyfile(self.log, keep)
@@ -118,7 +127,8 @@ def interrupted(number, _frame):
 def run_with_server(command: list[str]) -> int:
     signal.signal(signal.SIGTERM, interrupted)
     with AvouchServer() as server:
-        code = subprocess.run(command, env=os.environ | server.variables).returncode
+        state = {"INTEROP_AGENT_STATE": str(server.agent_state)}
+        code = subprocess.run(command, env=os.environ | server.variables | state).returncode
         died = server.process.poll()
         if died is not None:
             print(f"the server ended by itself with {died}:\n{server.tail()}", file=sys.stderr)

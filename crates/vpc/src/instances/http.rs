@@ -129,7 +129,7 @@ pub async fn act(call: Call) -> Result<Response> {
         d.action(match kind {
             "start" => "is.instance.instance.start",
             "stop" => "is.instance.instance.stop",
-            _ => "is.instance.instance.reboot",
+            _ => "is.instance.action.create",
         });
         d.request("type", kind);
         d.request("action_id", id.as_str());

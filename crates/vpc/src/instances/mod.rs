@@ -221,7 +221,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .actions(&["is.instance.instance.operate"])
             .events(
                 TARGET,
-                &["is.instance.instance.start", "is.instance.instance.stop", "is.instance.instance.reboot"],
+                &["is.instance.instance.start", "is.instance.instance.stop", "is.instance.action.create"],
             ),
         call::get("/v1/instances/{id}/disks", "list_instance_disks", children::disks)
             .actions(READ)

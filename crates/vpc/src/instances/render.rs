@@ -181,6 +181,10 @@ pub fn instance(o: &Object<Instance>, tx: &mut Tx<'_>, view: &View) -> Result<Va
     for a in &body.volumes {
         volumes.push(volume(o, a, tx, view)?);
     }
+    let mut of_profile = profile_reference(view, "instance", &body.profile);
+    if let Some(of_profile) = of_profile.as_object_mut() {
+        of_profile.insert("resource_type".into(), json!("instance_profile"));
+    }
     // A quarter of the bandwidth is the volumes', as by default.
     let of_volumes = bandwidth / 4;
     let mut out = json!({
@@ -207,7 +211,7 @@ pub fn instance(o: &Object<Instance>, tx: &mut Tx<'_>, view: &View) -> Result<Va
         "network_attachments": attachments,
         "network_interfaces": interfaces,
         "primary_network_interface": interfaces.first(),
-        "profile": profile_reference(view, "instance", &body.profile),
+        "profile": of_profile,
         "reservation_affinity": {"policy": "automatic", "pool": []},
         "resource_group": view.group(tx, &o.group)?,
         "resource_type": "instance",
