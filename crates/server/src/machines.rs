@@ -347,7 +347,7 @@ impl Machines {
         if !body.keys.is_empty() {
             let keys: String = body.keys.iter().map(|k| format!("{}\n", k.public_key.trim())).collect();
             steps.push(BootStep::File(BootFile {
-                path: "/root/.ssh/authorized_keys".into(),
+                path: Path::new("/root").join(".ssh/authorized_keys"),
                 content: BASE64_STANDARD.encode(keys),
                 mode: 0o600,
                 append: false,

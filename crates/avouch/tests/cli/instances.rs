@@ -109,7 +109,7 @@ fn create(admin: &User<'_>, name: &str, more: &str) -> Value {
 fn an_instance_boots_reaches_the_server_stops_starts_and_goes() {
     let Some((world, helper)) = scene() else { return };
     let admin = world.owner();
-    world.file("boot.sh", "#!/bin/sh\nhostname > /root/booted\n");
+    world.file("boot.sh", "#!/bin/sh\nhostname > /run/booted\n");
     let made = create(&admin, "web", "--user-data @boot.sh");
     let id = text(&made, "/id");
     let running = wait(&admin, "web", "running");
@@ -125,7 +125,7 @@ fn an_instance_boots_reaches_the_server_stops_starts_and_goes() {
             ],
         )
     };
-    assert_eq!(seen("/root/booted"), "web\n");
+    assert_eq!(seen("/run/booted"), "web\n");
     let script =
         "import urllib.request as u; print(u.urlopen('http://avouch.internal/identity/keys').status)";
     assert_eq!(helper.exec(id, &["python3", "-c", script]), "200\n");
@@ -178,10 +178,10 @@ fn a_killed_server_and_a_killed_helper_find_their_instances_again() {
             .to_vec()
     };
     for id in &ids {
-        helper.exec(id, &["/bin/sh", "-c", &format!("echo {id} > /root/mark")]);
+        helper.exec(id, &["/bin/sh", "-c", &format!("echo {id} > /run/mark")]);
     }
     let marks =
-        |helper: &Helper| ids.iter().map(|id| helper.exec(id, &["cat", "/root/mark"])).collect::<Vec<_>>();
+        |helper: &Helper| ids.iter().map(|id| helper.exec(id, &["cat", "/run/mark"])).collect::<Vec<_>>();
     let wanted: Vec<String> = ids.iter().map(|id| format!("{id}\n")).collect();
     assert_eq!(marks(&helper), wanted);
     world.kill();
@@ -222,7 +222,7 @@ case $iam in
 esac
 curl -s -o /dev/null -w '%{http_code}\n' "$vpc/v1/profiles"
 curl -s -o /dev/null -w '%{http_code}\n' "http://avouch.internal/metadata/v1/instance?version=2022-03-01"
-echo "$token" > /root/token
+echo "$token" > /run/token
 "#;
 
 #[test]
@@ -256,7 +256,7 @@ fn an_instance_that_holds_nothing_reads_a_secret_and_one_that_is_not_linked_does
     assert_eq!(walk(linked, r#"{"trusted_profile": {"name": "shop-web"}}"#), "web\nhorse\n404\n404\n");
     assert_eq!(walk(stranger, ""), "stranger\nrefused: profile_not_linked\n404\n404\n");
     // Carried to another instance, a token is nobody's.
-    let stolen = helper.exec(linked, &["cat", "/root/token"]);
+    let stolen = helper.exec(linked, &["cat", "/run/token"]);
     let use_it = format!(
         "curl -s -o /dev/null -w '%{{http_code}}' 'http://169.254.169.254/metadata/v1/instance?version=2022-03-01' \
          -H 'Authorization: Bearer {}'",
