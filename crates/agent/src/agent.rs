@@ -5,7 +5,7 @@ use crate::host;
 use crate::init::Birth;
 use crate::init::words::{Said, What};
 use crate::instance::{Instance, Then, Waiting, free_slot};
-use crate::packet::{Channel, Received};
+use crate::packet::{Channel, Received, readable};
 use crate::protocol::{
     Answer, BootStep, Call, Event, HostReport, InstanceId, Layout, Message, Metadata, Open, Program, Request,
     State, VERSION, WorkloadSpec,
@@ -14,18 +14,22 @@ use crate::record::{Folder, private_folder, remove};
 use crate::{check_name, record, sys};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, Uid, chownat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, accept_with, bind, listen, socket_with, sockopt};
 use rustix::process::{Signal, geteuid, pidfd_send_signal, set_child_subreaper, setsid};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const MOST_CONNECTIONS: usize = 64;
 const MOST_INSTANCES: usize = 1000;
 const MOST_WORDS: usize = 1024;
 const MOST_HIDDEN: usize = 64;
+/// How long a process may take to end that was killed.
+const ENDS: Duration = Duration::from_secs(5);
 
 /// How a helper is set up.
 #[derive(Debug, Clone)]
@@ -65,13 +69,14 @@ pub fn run(mut settings: Settings, ready: impl FnOnce()) -> Result<()> {
     let _ = setsid();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     set_child_subreaper(Some(rustix::process::getpid())).step("become a subreaper")?;
+    sys::all_descriptors().step("raise the limit of open files")?;
     let folder = Folder::open(&settings.state)?;
+    // As they really are: a name that leads there by a link would be looked up in another root.
+    settings.hidden = settings.hidden.iter().map(|path| real(path)).collect::<Result<_>>()?;
     settings.hidden.push(folder.path().to_owned());
     let (listener, socket_folder) = open_socket(&settings)?;
     settings.hidden.push(socket_folder);
-    settings
-        .hidden
-        .extend(std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.parent().is_some()));
+    settings.hidden.extend(std::env::var_os("HOME").and_then(|home| real(Path::new(&home)).ok()));
     let mut agent = Agent {
         settings,
         folder,
@@ -92,38 +97,72 @@ fn open_socket(settings: &Settings) -> Result<(OwnedFd, PathBuf)> {
     let missing = || Error::Protocol("socket: wants a path with a folder".to_owned());
     let folder = settings.socket.parent().filter(|f| f.parent().is_some()).ok_or_else(missing)?;
     let name = settings.socket.file_name().and_then(|name| name.to_str()).ok_or_else(missing)?;
-    let new = !folder.exists();
-    private_folder(folder)?;
+    own_folder(folder, settings.server_uid.filter(|_| geteuid().is_root()))?;
     remove(&settings.socket)?;
     let socket =
         socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).step("socket")?;
-    bind(&socket, &record::near(folder, name)?.1).step("bind the socket")?;
+    // Private from the start, and never by a path that somebody else could lead elsewhere.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let bound = bind(&socket, &record::near(folder, name)?.1);
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    bound.step("bind the socket")?;
     if let Some(uid) = settings.server_uid.filter(|_| geteuid().is_root()) {
-        std::os::unix::fs::chown(&settings.socket, Some(uid), None)
+        let parent = std::fs::File::open(folder).step("open the folder of the socket")?;
+        chownat(&parent, name, Some(Uid::from_raw(uid)), None, AtFlags::SYMLINK_NOFOLLOW)
             .step("give the socket to the server's user")?;
-        if new {
-            std::os::unix::fs::chown(folder, Some(uid), None).step("give the folder to the server's user")?;
-        }
     }
-    let own = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(&settings.socket, own).step("keep the socket private")?;
     listen(&socket, 64).step("listen")?;
     Ok((socket, folder.canonicalize().step("socket folder")?))
+}
+
+/// A path without links. The root itself cannot be hidden.
+fn real(path: &Path) -> Result<PathBuf> {
+    let real = path.canonicalize().step(format!("hide {}", path.display()))?;
+    match real.parent() {
+        Some(_) => Ok(real),
+        None => Err(Error::Protocol("hide: not the root folder".to_owned())),
+    }
+}
+
+/// The folder of the socket. It is the helper's: whoever could write in it could lead the helper elsewhere.
+fn own_folder(folder: &Path, server: Option<u32>) -> Result<()> {
+    if server.is_some() && !folder.exists() {
+        private_folder(folder)?;
+        // The server's user passes through, and sees no more.
+        let passed = std::fs::Permissions::from_mode(0o711);
+        return std::fs::set_permissions(folder, passed).step("let the server's user through");
+    }
+    private_folder(folder)
 }
 
 impl Agent {
     /// The instances of an earlier helper.
     fn adopt_all(&mut self) -> Result<()> {
         for id in self.folder.instances()? {
-            let adopted =
-                self.folder.read(&id).and_then(|record| Instance::adopt(&self.folder, &id, &record));
-            match adopted {
-                Ok(instance) => {
-                    self.instances.insert(id, instance);
+            let record = match self.folder.read(&id) {
+                Ok(record) => record,
+                // Its first process ended itself: it was never told to stay.
+                Err(e) => {
+                    log(&format!("instance {}: was never made: {e}", id.as_str()));
+                    continue;
                 }
+            };
+            let Some(process) = self.folder.alive(&record)? else {
                 // Without its first process nothing is left of an instance: its id may be opened again.
-                Err(e) => log(&format!("instance {}: not found again: {e}", id.as_str())),
-            }
+                log(&format!("instance {}: its first process has ended", id.as_str()));
+                continue;
+            };
+            let instance = match Instance::adopt(&self.folder, &id, &record) {
+                Ok(instance) => instance,
+                // Nobody runs on whom nobody answers for; its ids stay taken until it is closed.
+                Err(e) => {
+                    log(&format!("instance {}: does not answer and is ended: {e}", id.as_str()));
+                    let _ = pidfd_send_signal(&process, Signal::KILL);
+                    readable(&process, ENDS)?;
+                    Instance::dead(&id, &record)?
+                }
+            };
+            self.instances.insert(id, instance);
         }
         Ok(())
     }
@@ -261,7 +300,11 @@ impl Agent {
             return Err(Error::refused(Code::BadRequest, "hide: at most 64 absolute paths"));
         }
         let mut hidden = self.settings.hidden.clone();
-        hidden.extend(open.hide);
+        for path in &open.hide {
+            let real = real(path);
+            hidden
+                .push(real.map_err(|_| Error::refused(Code::BadRequest, "hide: a path that is not there"))?);
+        }
         let id = open.instance;
         if self.folder.is_closed(&id) || self.instances.get(&id).is_some_and(|i| i.live.is_some()) {
             return Err(Error::refused(Code::Conflict, "instance: the id is in use, or was"));

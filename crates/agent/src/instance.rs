@@ -10,11 +10,15 @@ use crate::record::{Folder, Record, started};
 use crate::task::PATIENCE;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
+use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Far above the ids of people, services and the containers of others.
 const FIRST_ID: u32 = 0x7000_0000;
 const SLOTS: u32 = 4096;
+/// How long a first process has to answer a helper that was started anew.
+const ADOPTED: Duration = Duration::from_secs(5);
 
 pub struct Instance {
     pub id: InstanceId,
@@ -56,6 +60,7 @@ impl Instance {
         birth.first_id = slot.map(|slot| FIRST_ID + slot * RANGE);
         let (control, console) = folder.prepare(&birth.instance)?;
         let born = bear(&birth, control, console)?;
+        // Until it is told to stay, it ends when its channel does: nothing is left of what goes wrong from here on.
         let pidfd = pidfd_open(born.init, PidfdFlags::empty()).step("pidfd_open")?;
         let record = Record { init: born.init.as_raw_pid(), started: started(born.init)?, slot };
         let mut live = Live {
@@ -63,11 +68,12 @@ impl Instance {
             pidfd,
             sockets: born.sockets,
             companion: None,
-            sequence: 0,
+            sequence: first_order(),
             waiting: BTreeMap::new(),
         };
         let made = live.complete(&birth, born.network.as_fd()).and_then(|status| {
             folder.write(&birth.instance, &record)?;
+            live.ask(What::Stay, &[])?;
             Ok(status)
         });
         match made {
@@ -92,15 +98,32 @@ impl Instance {
             pidfd,
             sockets: Sockets::default(),
             companion: None,
-            sequence: 0,
+            sequence: first_order(),
             waiting: BTreeMap::new(),
         };
-        let (status, mut fds) = live.ask(What::Report, &[])?;
+        let (status, mut fds) = live.ask_within(What::Report, &[], ADOPTED)?;
+        if status.instance != *id || status.sockets.len() + usize::from(status.companion) != fds.len() {
+            return Err(Error::Protocol("it says that it is another one".to_owned()));
+        }
         if status.companion {
             live.companion = fds.pop();
         }
         live.sockets = Sockets::of(status.sockets.clone(), fds);
         Ok(Instance { id: id.clone(), init, slot: record.slot, status, live: Some(live) })
+    }
+
+    /// One that was ended, because it could not be found again. It is there until it is closed.
+    pub fn dead(id: &InstanceId, record: &Record) -> Result<Instance> {
+        let init = Pid::from_raw(record.init).ok_or_else(|| Error::Protocol("no pid".to_owned()))?;
+        let status = Status {
+            instance: id.clone(),
+            layout: Layout::Own,
+            state: State::Failed,
+            metadata: None,
+            sockets: Vec::new(),
+            companion: false,
+        };
+        Ok(Instance { id: id.clone(), init, slot: record.slot, status, live: None })
     }
 
     pub fn report(&self) -> Report {
@@ -187,9 +210,18 @@ impl Live {
 
     /// Sends an order and waits for its answer; only while nothing else can be waiting.
     pub fn ask(&mut self, what: What, fds: &[BorrowedFd<'_>]) -> Result<(Status, Vec<OwnedFd>)> {
+        self.ask_within(what, fds, PATIENCE)
+    }
+
+    fn ask_within(
+        &mut self,
+        what: What,
+        fds: &[BorrowedFd<'_>],
+        limit: Duration,
+    ) -> Result<(Status, Vec<OwnedFd>)> {
         let wanted = self.tell(what, fds)?;
         loop {
-            match self.channel.expect::<Said>(PATIENCE)? {
+            match self.channel.expect::<Said>(limit)? {
                 (Said::Done { sequence, status }, fds) if sequence == wanted => return Ok((status, fds)),
                 (Said::Refused { sequence, refusal }, _) if sequence == wanted => {
                     return Err(Error::Refused(refusal));
@@ -198,6 +230,13 @@ impl Live {
             }
         }
     }
+}
+
+/// Orders are numbered on from here: later than every number that an earlier helper gave.
+fn first_order() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000)
+        + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
 /// The smallest range of ids that no instance has.

@@ -9,11 +9,11 @@ use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with, sockopt,
 };
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, geteuid, pidfd_open};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 pub struct Folder {
@@ -106,15 +106,23 @@ impl Folder {
         serde_json::from_slice(&text).map_err(|_| Error::Protocol("record: cannot be read".to_owned()))
     }
 
+    /// The first process of an instance, if it is still there.
+    pub fn alive(&self, record: &Record) -> Result<Option<OwnedFd>> {
+        let Some(pid) = Pid::from_raw(record.init) else { return Ok(None) };
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            Err(Errno::SRCH) => return Ok(None),
+            Err(e) => return Err(e).step("pidfd_open"),
+        };
+        // After the pidfd: if the start time is right now, the pidfd is of the right process.
+        Ok(started(pid).is_ok_and(|at| at == record.started).then_some(pidfd))
+    }
+
     /// A connection to the first process of an instance that an earlier helper made, if it is still that process.
     pub fn reach(&self, instance: &InstanceId, record: &Record) -> Result<(OwnedFd, OwnedFd)> {
         let gone = || Error::Protocol("its first process has ended".to_owned());
         let pid = Pid::from_raw(record.init).ok_or_else(gone)?;
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| gone())?;
-        // After the pidfd: if the start time is right now, the pidfd is of the right process.
-        if started(pid)? != record.started {
-            return Err(gone());
-        }
+        let pidfd = self.alive(record)?.ok_or_else(gone)?;
         let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .step("socket")?;
         connect(&socket, &near(&self.of(instance), "control")?.1).step("connect to the first process")?;
@@ -135,12 +143,20 @@ pub fn started(pid: Pid) -> Result<u64> {
     field.ok_or_else(|| Error::Protocol("no start time".to_owned()))
 }
 
-/// A folder that only this user enters.
+/// A folder that only this user writes in; one that is made is private.
 pub fn private_folder(path: &Path) -> Result<()> {
     match DirBuilder::new().recursive(true).mode(0o700).create(path) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e).step(format!("make {}", path.display())),
-        _ => Ok(()),
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(e).step(format!("make {}", path.display()));
+        }
+        _ => {}
     }
+    let found = fs::metadata(path).step(format!("look at {}", path.display()))?;
+    if found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
+        let why = format!("{} must be the helper's own, and nobody else may write in it", path.display());
+        return Err(Error::Protocol(why));
+    }
+    Ok(())
 }
 
 /// The address of a socket in `folder`, however long the folder's own name is. Valid while the folder is open.

@@ -175,3 +175,77 @@ pub fn before_exec(
 pub fn numbers(fds: &[&dyn AsRawFd]) -> Vec<RawFd> {
     fds.iter().map(|fd| fd.as_raw_fd()).collect()
 }
+
+/// As many open files as this process may have at all: each instance takes some.
+pub fn all_descriptors() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+/// Kinds of sockets that a namespace holds. Others would reach the host, or the machine that it runs on.
+const FAMILIES: [i32; 5] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_PACKET];
+
+/// Calls that no workload needs, and that have to do with the host as a whole.
+const REFUSED: [libc::c_long; 8] = [
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_bpf,
+    libc::SYS_userfaultfd,
+    libc::SYS_perf_event_open,
+    libc::SYS_open_by_handle_at,
+    // Its rings make sockets that no filter sees.
+    libc::SYS_io_uring_setup,
+];
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xC000_003E;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xC000_00B7;
+
+/// From here on this process and all that it starts make sockets of [`FAMILIES`] only, none of the calls [`REFUSED`], and
+/// no calls of another architecture, which would have other numbers. Wants no new privileges to be set.
+pub fn refuse_calls() -> io::Result<()> {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    // Places in `seccomp_data`: number, architecture, low half of the first argument.
+    const NUMBER: u32 = 0;
+    const ARCH: u32 = 4;
+    const FIRST: u32 = 16;
+    let step = |code: u16, jt: u8, jf: u8, k: u32| libc::sock_filter { code, jt, jf, k };
+    let error = |e: i32| libc::SECCOMP_RET_ERRNO | e.unsigned_abs();
+    let number = |call: libc::c_long| u32::try_from(call).unwrap_or(u32::MAX);
+    let mut program = vec![
+        step(LOAD, 0, 0, ARCH),
+        step(EQUAL, 1, 0, ARCHITECTURE),
+        step(RETURN, 0, 0, error(libc::ENOSYS)),
+        step(LOAD, 0, 0, NUMBER),
+        // The calls of x32.
+        step(AT_LEAST, 0, 1, 0x4000_0000),
+        step(RETURN, 0, 0, error(libc::ENOSYS)),
+    ];
+    for call in REFUSED {
+        program.push(step(EQUAL, 0, 1, number(call)));
+        program.push(step(RETURN, 0, 0, error(libc::EPERM)));
+    }
+    for call in [libc::SYS_socket, libc::SYS_socketpair] {
+        // Over: load, two steps for each family, and the refusal.
+        program.push(step(EQUAL, 0, 12, number(call)));
+        program.push(step(LOAD, 0, 0, FIRST));
+        for family in FAMILIES {
+            program.push(step(EQUAL, 0, 1, family.unsigned_abs()));
+            program.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));
+        }
+        program.push(step(RETURN, 0, 0, error(libc::EAFNOSUPPORT)));
+    }
+    program.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));
+    let length = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let filter = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
+    // SAFETY: the program lives until the call returns; the kernel copies and checks it.
+    let done =
+        unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter, 0, 0) };
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

@@ -154,6 +154,8 @@ fn live(birth: Birth, helper: Channel, control: OwnedFd, console: File) -> i32 {
 
 fn make(birth: Birth, helper: &Channel, control: OwnedFd, console: File) -> Result<Init> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).step("forbid tracing")?;
+    // What it writes into the instance is for whoever runs there.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     setsid().step("setsid")?;
     sys::leave_keyring();
     let null = File::options().read(true).write(true).open("/dev/null").step("open /dev/null")?;
@@ -181,6 +183,7 @@ fn make(birth: Birth, helper: &Channel, control: OwnedFd, console: File) -> Resu
         state: State::Open,
         workload: None,
         execs: BTreeMap::new(),
+        stays: false,
     };
     let mut fds = init.sockets.fds();
     fds.push(network.as_fd());

@@ -39,6 +39,8 @@ struct Init {
     workload: Option<Workload>,
     /// Programs that orders started, by pid.
     execs: BTreeMap<i32, u64>,
+    /// There is a record of it, so that another helper finds it.
+    stays: bool,
 }
 
 struct Workload {
@@ -79,8 +81,11 @@ impl Init {
                 return Ok(());
             }
             if caller && let Ok(socket) = accept_with(&self.control, SocketFlags::CLOEXEC) {
-                // A helper that was started anew; the one before is gone.
-                self.helper = Some(Channel::new(socket));
+                // A helper that was started anew. While there is one, whoever else comes is none.
+                if self.helper.is_none() {
+                    self.helper = Some(Channel::new(socket));
+                    self.end_execs();
+                }
             }
             if self
                 .workload
@@ -114,6 +119,7 @@ impl Init {
                 let refusal = Refusal { code: Code::BadRequest, message: why };
                 self.say(&Said::Refused { sequence: 0, refusal }, &[]);
             }
+            Ok(Received::Closed) | Err(_) if !self.stays => return true,
             Ok(Received::Closed) | Err(_) => self.helper = None,
         }
         false
@@ -122,6 +128,10 @@ impl Init {
     fn obey(&mut self, sequence: u64, what: What, mut fds: Vec<OwnedFd>) -> Result<()> {
         match what {
             What::Report => self.show(sequence),
+            What::Stay => {
+                self.stays = true;
+                self.done(sequence);
+            }
             What::Hold { sockets, metadata } => {
                 self.companion = fds.pop();
                 self.sockets = Sockets::of(sockets, fds);
@@ -143,6 +153,9 @@ impl Init {
                 self.done(sequence);
             }
             What::Exec { argv, env } => {
+                if self.workload.is_none() {
+                    return Err(Error::refused(Code::WrongState, "instance: is not running"));
+                }
                 let stdio = <[OwnedFd; 3]>::try_from(fds)
                     .map_err(|_| Error::refused(Code::BadRequest, "exec: wants three descriptors"))?;
                 let pid = self.machine.exec(&argv, &env, stdio)?;
@@ -191,6 +204,16 @@ impl Init {
         // The clock that only goes forward: nothing that is stored or compared with the server's time.
         workload.kill_at = Some(Instant::now() + Duration::from_millis(grace_ms.min(3_600_000)));
         workload.waiting.push(sequence);
+    }
+
+    /// Who asked for them is gone, and nobody could tell their ends from others'.
+    fn end_execs(&mut self) {
+        for pid in std::mem::take(&mut self.execs).into_keys().filter_map(Pid::from_raw) {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        if let Some(workload) = &mut self.workload {
+            workload.waiting.clear();
+        }
     }
 
     fn end_everything(&mut self) {

@@ -32,6 +32,8 @@ pub enum What {
         argv: Vec<String>,
         env: Vec<(String, String)>,
     },
+    /// From now on it outlives its helper: there is a record of it.
+    Stay,
     /// Kills the program that this order started.
     EndExec {
         order: u64,

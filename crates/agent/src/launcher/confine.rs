@@ -52,6 +52,7 @@ pub fn enter(limits: Limits) -> io::Result<()> {
         CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: CapabilitySet::empty() },
     )?;
     set_no_new_privs(true)?;
+    sys::refuse_calls()?;
     sys::keep_nothing_over_exec()?;
     sys::default_signals()
 }

@@ -39,17 +39,19 @@ pub fn make(spec: &WorkloadSpec, hidden: &[PathBuf]) -> Result<()> {
     chdir("/").step("change the root")?;
 
     let (old, new) = (Path::new("/old"), Path::new("/new"));
-    let source = match &spec.root {
+    let root = spec.root.as_deref().map(|root| real_root(old, root)).transpose()?;
+    let source = match &root {
         Some(root) => below(old, root),
         None => old.to_owned(),
     };
     mount_bind_recursive(&source, new).step("show the root folder")?;
     sys::seal_mounts(&c_path(new)?).step("make the root folder read-only")?;
-    private(new, scratch)?;
+    let covered = private(new, scratch)?;
     proc(new)?;
     devices(old, new, scratch)?;
-    etc(&source, new)?;
-    hide(old, new, spec.root.as_deref(), hidden)?;
+    // Before `/etc` is shown a second time.
+    hide(old, new, root.as_deref(), (hidden, &covered))?;
+    etc(new)?;
 
     unmount("/old", UnmountFlags::DETACH).step("leave the host's files")?;
     chdir(new).step("change the root")?;
@@ -70,15 +72,26 @@ pub fn renew(scratch: u64) -> Result<()> {
     Ok(())
 }
 
-fn private(new: &Path, scratch: u64) -> Result<()> {
+/// The private folders, and which there are.
+fn private(new: &Path, scratch: u64) -> Result<Vec<PathBuf>> {
+    let mut covered = Vec::new();
     for name in KEPT.iter().chain(RENEWED) {
         let path = new.join(name);
         // Not through a symbolic link: it would lead out of the new root.
         if fs::symlink_metadata(&path).is_ok_and(|m| m.is_dir()) {
             tmpfs(&path, &options(name, scratch))?;
+            covered.push(Path::new("/").join(name));
         }
     }
-    Ok(())
+    Ok(covered)
+}
+
+/// The root folder without links, as the host names it.
+fn real_root(old: &Path, root: &Path) -> Result<PathBuf> {
+    let real = fs::canonicalize(below(old, root)).step("find the root folder")?;
+    let inside = real.strip_prefix(old).ok().filter(|rest| rest.components().next().is_some());
+    let inside = inside.ok_or_else(|| Error::Protocol("the root folder is none".to_owned()))?;
+    Ok(Path::new("/").join(inside))
 }
 
 fn options(name: &str, scratch: u64) -> String {
@@ -137,16 +150,21 @@ fn devices(old: &Path, new: &Path, scratch: u64) -> Result<()> {
 }
 
 /// An `/etc` that the instance may change: symbolic links to the files of the host, two levels deep, that it may replace.
-fn etc(source: &Path, new: &Path) -> Result<()> {
+fn etc(new: &Path) -> Result<()> {
     let etc = new.join("etc");
-    if !etc.is_dir() {
+    if !fs::symlink_metadata(&etc).is_ok_and(|m| m.is_dir()) {
         return Ok(());
     }
+    // With what is hidden in it.
+    let aside = Path::new("/etc-aside");
+    fs::create_dir(aside).step("make /etc")?;
+    mount_bind_recursive(&etc, aside).step("show /etc")?;
     tmpfs(&etc, "mode=755,size=16m")?;
     let below = etc.join(BELOW);
     fs::create_dir(&below).step("make /etc")?;
-    mount_bind_recursive(source.join("etc"), &below).step("show /etc")?;
+    mount_bind_recursive(aside, &below).step("show /etc")?;
     sys::seal_mounts(&c_path(&below)?).step("make /etc read-only")?;
+    unmount(aside, UnmountFlags::DETACH).step("make /etc")?;
     links(&below, &etc, BELOW.into(), 2)
 }
 
@@ -169,31 +187,38 @@ fn links(from: &Path, to: &Path, prefix: PathBuf, levels: u8) -> Result<()> {
     Ok(())
 }
 
-/// Covers what must not be seen. What the instance cannot reach, or has covered already, needs nothing.
-fn hide(old: &Path, new: &Path, root: Option<&Path>, hidden: &[PathBuf]) -> Result<()> {
-    // Private folders are empty already, and are the instance's to fill.
-    let private =
-        |path: &Path| KEPT.iter().chain(RENEWED).any(|name| path == below(Path::new("/"), Path::new(name)));
-    for path in hidden.iter().filter(|path| !private(path)) {
-        let inside = match root {
+/// Covers what must not be seen. What the instance cannot reach, or has covered already, needs nothing; what cannot be
+/// covered is an error. The paths have no links.
+fn hide(
+    old: &Path,
+    new: &Path,
+    root: Option<&Path>,
+    (hidden, covered): (&[PathBuf], &[PathBuf]),
+) -> Result<()> {
+    for path in hidden {
+        let path = match root {
+            Some(root) if root.starts_with(path) => {
+                return Err(Error::Protocol("the root folder is one that must not be seen".to_owned()));
+            }
             Some(root) => match path.strip_prefix(root) {
-                Ok(rest) => new.join(rest),
+                Ok(rest) => Path::new("/").join(rest),
                 Err(_) => continue,
             },
-            None => below(new, path),
+            None => path.clone(),
         };
-        if inside == new {
-            return Err(Error::Protocol("the root folder is one that must not be seen".to_owned()));
+        // Private folders are empty already, and are the instance's to fill.
+        if covered.iter().any(|private| path.starts_with(private)) {
+            continue;
         }
+        let inside = below(new, &path);
         match fs::metadata(&inside) {
             Ok(found) if found.is_dir() => {
                 tmpfs(&inside, "mode=000,size=4k")?;
                 sys::seal_mounts(&c_path(&inside)?).step("hide a folder")?;
             }
             Ok(_) => mount_bind(old.join("dev/null"), &inside).step("hide a file")?,
-            Err(e)
-                if matches!(Errno::from_io_error(&e), Some(Errno::NOENT | Errno::ACCESS | Errno::NOTDIR)) => {
-            }
+            // Where the helper's user may not look, the instance may not either.
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::ACCESS) => {}
             Err(e) => return Err(e).step("hide a file"),
         }
     }

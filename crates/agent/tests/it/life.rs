@@ -4,6 +4,7 @@ use crate::world::{argv, each, spec};
 use avouch_agent::protocol::{Call, Event, Exit, Program, Request, State, VERSION};
 use avouch_agent::{Code, Error, user_data};
 use std::fs::File;
+use std::os::fd::AsFd;
 
 #[test]
 fn the_end_of_the_program_is_told_with_its_status() {
@@ -73,6 +74,11 @@ fn nothing_of_a_workload_outlives_it() {
         world.client.start(&machine.id, spec(argv(&["sh", "-c", line]))).unwrap();
         world.wait_for_console(&machine.id, "child up");
         world.client.kill(&machine.id).unwrap();
+        let null = File::open("/dev/null").unwrap();
+        let ends = [null.as_fd(), null.as_fd(), null.as_fd()];
+        let refused = world.client.exec(&machine.id, &["true"], &[], ends).unwrap_err();
+        assert!(refused.to_string().contains("is not running"), "{refused}");
+        world.client.start(&machine.id, spec(Program::Boot(Vec::new()))).unwrap();
         assert!(!machine.shell("cat /proc/[0-9]*/cmdline | tr '\\0' ' '").contains("child up"));
     });
 }
@@ -99,7 +105,6 @@ fn a_program_run_in_an_instance_ends_with_the_instance() {
         let null = File::open("/dev/null").unwrap();
         let id = machine.id.clone();
         let thread = std::thread::spawn(move || {
-            use std::os::fd::AsFd;
             let line = "echo up; mkfifo /tmp/never; read x </tmp/never";
             let ends = [null.as_fd(), end.as_fd(), null.as_fd()];
             client.exec(&id, &["sh", "-c", line], &[], ends).unwrap()
@@ -115,7 +120,6 @@ fn a_program_run_in_an_instance_ends_with_the_instance() {
 #[test]
 fn a_program_run_in_an_instance_ends_with_the_callers_connection() {
     each(|world| {
-        use std::os::fd::AsFd;
         let machine = world.boot("a");
         let (mut seen, end) = std::io::pipe().unwrap();
         let null = File::open("/dev/null").unwrap();
@@ -143,7 +147,6 @@ fn what_is_not_running_cannot_be_entered_before_its_first_start() {
     each(|world| {
         let machine = world.open("a");
         let null = File::open("/dev/null").unwrap();
-        use std::os::fd::AsFd;
         let ends = [null.as_fd(), null.as_fd(), null.as_fd()];
         let error = world.client.exec(&machine.id, &["true"], &[], ends).unwrap_err();
         assert!(matches!(error, Error::Refused(r) if r.code == Code::WrongState));
@@ -159,10 +162,10 @@ fn a_script_of_user_data_runs_at_the_first_start_only() {
             world.client.start(&machine.id, spec(Program::Boot(steps.clone()))).unwrap();
             let said = world.wait_until(&machine.id, |said| said.matches("boot: finished").count() == times);
             assert_eq!(said.matches("scripted").count(), 1);
+            assert_eq!(machine.shell("cat /srv/count"), "once");
             let report = world.client.stop(&machine.id, 60_000).unwrap();
             assert!(matches!(report.state, State::Stopped(_)), "{times}: {report:?}");
         }
-        assert_eq!(machine.shell("cat /srv/count"), "once");
     });
 }
 

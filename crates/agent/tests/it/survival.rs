@@ -80,6 +80,26 @@ fn an_instance_whose_first_process_is_killed_has_failed_and_may_be_opened_again(
 }
 
 #[test]
+fn an_instance_that_no_helper_can_reach_any_more_is_ended_and_its_ids_stay_taken() {
+    each(|world| {
+        let machine = world.boot("a");
+        // Its first process can open nothing any more, so nobody gets through to it.
+        machine.shell("prlimit --pid 1 --nofile=6:6");
+        let init = machine.report.init.to_string();
+        world.kill_and_start_again();
+        assert!(world.client.list().unwrap().contains(&machine.id));
+        let (report, listeners) = world.client.sockets(&machine.id).unwrap();
+        assert_eq!(report.state, State::Failed);
+        assert!(listeners.metadata.is_none());
+        // Whose child it is now may not have taken it in yet.
+        let stat = std::fs::read_to_string(format!("/proc/{init}/stat")).unwrap_or_else(|_| ") Z".to_owned());
+        assert!(stat.contains(") Z") || stat.contains(") X"), "{stat}");
+        world.client.close(&machine.id).unwrap();
+        assert_eq!(world.client.list().unwrap(), []);
+    });
+}
+
+#[test]
 fn the_id_of_a_closed_instance_is_never_used_again() {
     each(|world| {
         let machine = world.boot("a");

@@ -34,6 +34,54 @@ fn the_files_of_the_installation_do_not_exist_inside() {
 }
 
 #[test]
+fn what_is_hidden_in_etc_is_hidden_in_both_places_and_links_hide_nothing() {
+    each(|world| {
+        let root = world.dir.path().join("image");
+        image(&root);
+        let kept = root.join("etc/kept");
+        fs::create_dir_all(&kept).unwrap();
+        fs::write(kept.join("key"), "of the installation").unwrap();
+        fs::write(root.join("etc/open"), "of everybody").unwrap();
+        let aside = world.dir.path().join("aside");
+        std::os::unix::fs::symlink(&kept, &aside).unwrap();
+        let machine = world.open_hiding("a", vec![aside]);
+        let mut spec = spec(argv(&["/probe", "get-and-stay", METADATA]));
+        spec.root = Some(root);
+        let _at = machine.answer("you are a\n");
+        world.client.start(&machine.id, spec).unwrap();
+        world.wait_for_console(&machine.id, "you are a\n");
+        let seen = |path: &str| machine.probe_at("/probe", &["list", path]);
+        for path in ["/etc/kept", "/etc/.base/kept"] {
+            assert!(!seen(path).contains("key"), "{path}: {}", seen(path));
+        }
+        assert!(seen("/etc").contains("open") && seen("/etc/.base").contains("open"));
+    });
+}
+
+#[test]
+fn sockets_that_no_namespace_holds_are_refused_and_those_of_networks_are_not() {
+    each(|world| {
+        let machine = world.boot("a");
+        let make = |family: &str| machine.probe(&["socket", family]);
+        // AF_VSOCK, AF_ALG, AF_BLUETOOTH.
+        for family in ["40", "38", "31"] {
+            assert_eq!(make(family), "refused", "{family}");
+        }
+        for family in ["1", "2", "16"] {
+            assert_eq!(make(family), "made", "{family}");
+        }
+    });
+}
+
+#[test]
+fn other_users_inside_read_the_names_of_the_services() {
+    only(Kind::Companion, |world| {
+        let machine = world.boot("a");
+        assert_eq!(machine.shell("stat -c %a /etc/hosts /etc/resolv.conf"), "644\n644");
+    });
+}
+
+#[test]
 fn no_process_of_the_host_is_seen_and_the_first_process_is_closed() {
     each(|world| {
         let machine = world.boot("a");
@@ -122,25 +170,30 @@ fn a_new_start_finds_the_temporary_folders_empty_and_the_others_kept() {
     });
 }
 
+/// A root folder with the probe and what it needs.
+fn image(root: &std::path::Path) {
+    for folder in ["proc", "dev", "etc", "tmp", "root"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    let program = env!("CARGO_BIN_EXE_agent-probe");
+    let libraries = Command::new("ldd").arg(program).output().unwrap();
+    let libraries = String::from_utf8(libraries.stdout).unwrap();
+    let libraries = libraries.split_whitespace().filter(|w| w.starts_with('/')).map(|w| (w, &w[1..]));
+    for (from, to) in libraries.chain([(program, "probe")]) {
+        let to = root.join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        assert!(Command::new("cp").arg("-L").arg(from).arg(to).status().unwrap().success());
+    }
+}
+
 #[test]
 fn a_folder_of_the_host_can_be_the_whole_file_system() {
     each(|world| {
         let root = world.dir.path().join("image");
-        for folder in ["proc", "dev", "etc", "tmp", "root"] {
-            fs::create_dir_all(root.join(folder)).unwrap();
-        }
-        let program = env!("CARGO_BIN_EXE_agent-probe");
-        let libraries = Command::new("ldd").arg(program).output().unwrap();
-        let libraries = String::from_utf8(libraries.stdout).unwrap();
-        let libraries = libraries.split_whitespace().filter(|w| w.starts_with('/')).map(|w| (w, &w[1..]));
-        for (from, to) in libraries.chain([(program, "probe")]) {
-            let to = root.join(to);
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            assert!(Command::new("cp").arg("-L").arg(from).arg(to).status().unwrap().success());
-        }
+        image(&root);
         let machine = world.open("a");
         let _at = machine.answer("you are a\n");
-        let mut spec = spec(argv(&["/probe", "get", METADATA]));
+        let mut spec = spec(argv(&["/probe", "get-and-stay", METADATA]));
         spec.root = Some(root);
         world.client.start(&machine.id, spec).unwrap();
         assert_eq!(world.wait_for_console(&machine.id, "you are a\n"), "you are a\n");

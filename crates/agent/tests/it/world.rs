@@ -125,12 +125,19 @@ impl World {
     }
 
     pub fn open_with(&mut self, id: &str, metadata: Option<Metadata>) -> Machine {
+        self.opened(id, metadata, Vec::new())
+    }
+
+    /// An instance that may not see these.
+    pub fn open_hiding(&mut self, id: &str, hide: Vec<PathBuf>) -> Machine {
+        self.opened(id, HTTP, hide)
+    }
+
+    fn opened(&mut self, id: &str, metadata: Option<Metadata>, hide: Vec<PathBuf>) -> Machine {
         let id = InstanceId::new(id).unwrap();
         let service_hosts = vec!["iam.cloud.ibm.com".to_owned(), "eu-de.iaas.cloud.ibm.com".to_owned()];
-        let (report, listeners) = self
-            .client
-            .open(Open { instance: id.clone(), metadata, service_hosts, hide: Vec::new() })
-            .unwrap();
+        let open = Open { instance: id.clone(), metadata, service_hosts, hide };
+        let (report, listeners) = self.client.open(open).unwrap();
         Machine { id, report, listeners, socket: self.socket() }
     }
 

@@ -23,6 +23,12 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words[..] {
         ["get", address] => get(address.parse().unwrap()),
+        ["get-and-stay", address] => {
+            println!("{}", get(address.parse().unwrap()).unwrap());
+            loop {
+                std::thread::park();
+            }
+        }
         ["listen", address] => listen(address),
         ["drop-address", link, address] => drop_address(link, address.parse().unwrap()),
         ["uncover", path] => uncover(path),
@@ -30,6 +36,8 @@ fn main() -> ExitCode {
         ["nested-inner"] => nested_inner(),
         ["decoy", ref command @ ..] => decoy(command),
         ["say", path, text] => say(path, text),
+        ["list", path] => list(path),
+        ["socket", family] => socket(family.parse().unwrap()),
         _ => Err("unknown word".into()),
     };
     match outcome {
@@ -43,6 +51,25 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The names in a folder.
+fn list(path: &str) -> Outcome {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names.join(" "))
+}
+
+/// Whether this kind of socket can be made at all.
+fn socket(family: u16) -> Outcome {
+    let family = rustix::net::AddressFamily::from_raw(family);
+    Ok(match rustix::net::socket(family, rustix::net::SocketType::DGRAM, None) {
+        Ok(_) => "made".to_owned(),
+        Err(rustix::io::Errno::AFNOSUPPORT) => "refused".to_owned(),
+        Err(e) => format!("not made: {e}"),
+    })
 }
 
 /// What the one who accepts says.
