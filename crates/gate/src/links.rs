@@ -339,11 +339,18 @@ pub trait ProfileLinker: Send + Sync {
         link: &InstanceLink,
     ) -> Result<(Permit, Details)>;
 
-    /// Removes all links to a virtual server, of whatever profile, and hands out how many there were.
+    /// Removes all links to a virtual server, of whatever profile, and hands out the event of each. `by` is the IAM id and
+    /// account of whoever does it, for the history of the profiles.
     ///
     /// # Errors
     /// Those of the store.
-    fn unlink(&self, tx: &mut Tx<'_>, crn: &Crn) -> Result<usize>;
+    fn unlink(
+        &self,
+        tx: &mut Tx<'_>,
+        crn: &Crn,
+        by: (&str, &AccountId),
+        at: Timestamp,
+    ) -> Result<Vec<(Permit, Details)>>;
 }
 
 /// How a compute resource names the profile that it wants to become.

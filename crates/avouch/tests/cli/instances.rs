@@ -134,7 +134,9 @@ fn an_instance_boots_reaches_the_server_stops_starts_and_goes() {
     let listed = helper.exec(id, &["ls", "-la", &data.display().to_string()]);
     assert!(!listed.contains("keyring") && !listed.contains("avouch.db"), "{listed}");
     let above = helper.exec(id, &["ls", &data.parent().unwrap().display().to_string()]);
-    assert!(above.contains("boot.sh"), "{above}");
+    // Seen around it, unless an instance has a folder of its own there.
+    let own = ["/tmp", "/home", "/root", "/run", "/srv", "/var/tmp", "/var/log"];
+    assert!(above.contains("boot.sh") || own.iter().any(|own| data.starts_with(own)), "{above}");
     let others = "import socket; s = socket.socket(); s.settimeout(1); s.connect(('10.240.0.1', 80))";
     assert!(helper.exec(id, &["python3", "-c", others]).contains("Error"));
     assert_eq!(admin.run("is instance-start web").code, 1);

@@ -50,6 +50,7 @@ declared! {
     ISSUER_KEYS: "keys", "iam-identity.issuer.refresh", "the keys of an issuer changed, or could not be fetched";
     RECLAIMED: "reclamation", "<service>.instance.delete", "the time in which an instance could be restored is over";
     INSTANCE_ENDED: "instances", "is.instance.instance.stop", "an instance ended by itself, or could not be started";
+    INSTANCE_UNLINKED: "instances", "iam-identity.profile-link.delete", "a link went with the virtual server that it led to";
     SECRET_EXPIRED: "secrets", "secrets-manager.secret.expire", "the time of a secret is over";
     SECRET_ROTATED: "secrets", "secrets-manager.secret-version.create", "a secret was rotated when it was due, or could not be";
 }

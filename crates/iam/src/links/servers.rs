@@ -1,12 +1,14 @@
 //! Links to virtual servers, written with these.
 
 use async_trait::async_trait;
+use avouch_gate::audit::unasked;
 use avouch_gate::links::{InstanceLink, ProfileInfo, ProfileLinker};
 use avouch_gate::{Ctx, Details, Error, Permit, Result};
 use avouch_policy::rules::{CrType, Link};
 use avouch_store::Tx;
 use avouch_wire::crn::Crn;
 use avouch_wire::ids::{AccountId, ProfileId};
+use avouch_wire::time::Timestamp;
 
 use super::{StoredLink, http, sql};
 use crate::history::{self, Author};
@@ -95,11 +97,27 @@ impl ProfileLinker for Linker {
         Ok((permit.clone(), details))
     }
 
-    fn unlink(&self, tx: &mut Tx<'_>, crn: &Crn) -> Result<usize> {
-        let all = sql::to(tx, CrType::Vsi, &crn.to_string())?;
-        for link in &all {
-            sql::delete(tx, link)?;
+    fn unlink(
+        &self,
+        tx: &mut Tx<'_>,
+        crn: &Crn,
+        by: (&str, &AccountId),
+        at: Timestamp,
+    ) -> Result<Vec<(Permit, Details)>> {
+        let mut events = Vec::new();
+        for link in sql::to(tx, CrType::Vsi, &crn.to_string())? {
+            let profile = profiles::sql::get(tx, &link.profile)?;
+            let target = profiles::target(&link.account, profile.as_ref());
+            let mut details = Details { status: 204, ..Details::default() };
+            http::describe(&mut details, &link);
+            details.action = Some(unasked::INSTANCE_UNLINKED.action().into());
+            details.target_type = Some("iam-identity/profile-link".into());
+            details.request("link_id", link.link.id.as_str());
+            sql::delete(tx, &link)?;
+            let author = Author { iam_id: by.0.to_owned(), account: by.1.to_string(), at };
+            history::add(tx, &link.account, link.profile.as_str(), &author, "delete-link")?;
+            events.push((Permit::system(&unasked::INSTANCE_UNLINKED, target), details));
         }
-        Ok(all.len())
+        Ok(events)
     }
 }

@@ -58,6 +58,11 @@ async fn whatever_stands_in_the_trail_is_in_the_catalogue() {
         let r = admin.post(&path, body).await;
         assert_eq!(r.status, 201, "{}", r.text);
     }
+    let profile = admin.post("/v1/profiles", json!({"name": "stays", "account_id": t.account()})).await;
+    let server = format!("/v1/instances/{}?version=2025-08-26&generation=2", world.get("server"));
+    let link = json!({"cr_type": "VSI", "link": {"crn": admin.get(&server).await.body["crn"]}});
+    let links = format!("/v1/profiles/{}/links", profile.body["id"].as_str().unwrap());
+    assert_eq!(admin.post(&links, link).await.status, 201);
     let refresh = [("grant_type", "refresh_token"), ("refresh_token", world.get("refresh_token"))];
     let bx = t.anon().with_header("authorization", "Basic Yng6Yng=");
     assert_eq!(bx.form("/identity/token", &refresh).await.status, 200);

@@ -86,6 +86,7 @@ pub async fn update(call: Call) -> Result<Response> {
 pub async fn delete(call: Call) -> Result<Response> {
     let (object, permit) = call.permitted::<Instance>("is.instance.instance.delete").await?;
     let (view, wanted) = (call.view.clone(), call.if_match()?);
+    let (by, now) = (call.ctx.caller()?.iam_id().to_string(), call.ctx.now());
     call.ctx
         .write(permit, move |tx, event| {
             event.status = 204;
@@ -93,8 +94,8 @@ pub async fn delete(call: Call) -> Result<Response> {
                 sql::get(tx, &view.account, &object.id)?.ok_or_else(|| not_found(INSTANCE.display))?;
             o.matches(wanted.as_deref())?;
             // From here on nobody is it any more, whatever of it still runs.
-            let links = life::unlink(tx, &view, &o)?;
-            event.response("links_removed", links);
+            event.also = life::unlink(tx, &view, &o, &by, now)?;
+            event.response("links_removed", event.also.len());
             if o.body.node.is_empty() {
                 return life::remove(tx, &view, &o);
             }

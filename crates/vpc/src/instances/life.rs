@@ -8,6 +8,7 @@ use avouch_gate::{App, Details, Permit, Result};
 use avouch_store::Tx;
 use avouch_wire::crn::Crn;
 use avouch_wire::ids::AccountId;
+use avouch_wire::time::Timestamp;
 
 use super::{INSTANCE, Instance, Reason, Status};
 use crate::call::View;
@@ -118,21 +119,26 @@ pub fn failed(o: &mut Instance, code: &str, message: &str) {
     o.status_reasons = vec![Reason { code: code.into(), message: message.into() }];
 }
 
-/// Removes all links to an instance.
+/// Removes all links to an instance, and hands out the event of each.
 ///
 /// # Errors
 /// Those of the store.
-pub fn unlink(tx: &mut Tx<'_>, view: &View, o: &Object<Instance>) -> Result<usize> {
+pub fn unlink(
+    tx: &mut Tx<'_>,
+    view: &View,
+    o: &Object<Instance>,
+    by: &str,
+    at: Timestamp,
+) -> Result<Vec<(Permit, Details)>> {
     let crn = Crn::parse(&o.crn(view)).map_err(avouch_gate::Error::internal)?;
-    view.app.links.linker.unlink(tx, &crn)
+    view.app.links.linker.unlink(tx, &crn, (by, &view.account), at)
 }
 
-/// Removes an instance with what goes with it. Links are gone already, or were made since: they go too.
+/// Removes an instance with what goes with it. Its links are gone already.
 ///
 /// # Errors
 /// Those of the store.
 pub fn remove(tx: &mut Tx<'_>, view: &View, o: &Object<Instance>) -> Result<()> {
-    unlink(tx, view, o)?;
     let user = (&INSTANCE, o.id.as_str());
     for nic in &o.body.nics {
         sql::leave_it(tx, &view.account, user, (&INTERFACE, &nic.interface))?;
@@ -159,10 +165,18 @@ pub fn remove(tx: &mut Tx<'_>, view: &View, o: &Object<Instance>) -> Result<()> 
 /// # Errors
 /// Those of the store.
 pub async fn gone(app: &Arc<App>, account: &AccountId, id: &str) -> Result<()> {
-    let (view, id) = (View::of(app, account), id.to_owned());
+    let (view, id, now) = (View::of(app, account), id.to_owned(), app.clock.now());
     app.store
         .write(move |tx| match sql::get::<Instance>(tx, &view.account, &id)? {
-            Some(o) if o.body.status == Status::Deleting => remove(tx, &view, &o),
+            Some(o) if o.body.status == Status::Deleting => {
+                // Those that were made since the deletion began.
+                let by = format!("avouch-{}", unasked::INSTANCE_UNLINKED.by());
+                for (permit, details) in unlink(tx, &view, &o, &by, now)? {
+                    let event = background_event(&view.app, now, "IAM Identity Service", &permit, details);
+                    audit::sql::insert(tx, &event)?;
+                }
+                remove(tx, &view, &o)
+            }
             _ => Ok(()),
         })
         .await

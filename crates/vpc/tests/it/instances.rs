@@ -213,6 +213,17 @@ async fn a_linked_instance_is_trusted_from_its_first_moment_and_no_more_when_it_
     assert_eq!(told.body["events"].as_array().unwrap().len(), 2, "{}", told.text);
     assert_eq!(admin.delete(&one("instances", &linked)).await.status, 204);
     assert_eq!(count().await, 0);
+    let gone = admin.0.get("/avouch/v1/audit/events?action=iam-identity.profile-link.delete&limit=10").await;
+    let gone = gone.body["events"].as_array().unwrap().clone();
+    assert_eq!(gone.len(), 2);
+    let deleted = admin.0.get("/avouch/v1/audit/events?action=is.instance.instance.delete&limit=10").await;
+    for (event, of) in gone.iter().zip(deleted.body["events"].as_array().unwrap()) {
+        assert_eq!(event["initiator"]["id"], "avouch-instances");
+        assert_eq!(event["correlationId"], of["correlationId"], "{event}");
+    }
+    let history = format!("/v1/profiles/{}?include_history=true", text(&profile, "id"));
+    let history = admin.0.get(&history).await.body["history"].to_string();
+    assert_eq!(history.matches(r#""action":"delete-link""#).count(), 2, "{history}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
