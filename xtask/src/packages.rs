@@ -21,6 +21,11 @@ struct Need {
 const NEEDS: &[Need] = &[
     Need { what: "PostgreSQL", packages: &["postgresql"], present: || postgres::programs().is_some() },
     Need { what: "Python with venv", packages: &["python3", "python3-venv"], present: python_has_venv },
+    Need {
+        what: "curl and jq",
+        packages: &["curl", "jq"],
+        present: || find_program("curl").is_some() && find_program("jq").is_some(),
+    },
     Need { what: "etcd", packages: &["etcd-server"], present: || find_program("etcd").is_some() },
 ];
 

@@ -51,6 +51,11 @@ impl Client {
         Ok(client)
     }
 
+    /// Another handle of the connection: shut down, it ends the call that waits on it.
+    pub fn connection(&self) -> Result<OwnedFd> {
+        self.channel.as_fd().try_clone_to_owned().step("another handle of the connection")
+    }
+
     /// What the helper's host allows.
     pub fn host(&self) -> &HostReport {
         &self.host

@@ -202,7 +202,7 @@ impl Api {
                 .timeout(reach.timeout)
                 .connect_timeout(reach.timeout.min(Duration::from_secs(10)))
                 .redirect(reqwest::redirect::Policy::none());
-            if loopback(&reach.endpoint) {
+            if direct(&reach.endpoint) {
                 builder = builder.no_proxy();
             }
             if skip_tls {
@@ -439,6 +439,13 @@ pub fn loopback(address: &str) -> bool {
         Some(host) => host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
         None => false,
     }
+}
+
+/// True when no proxy could reach the address: what it means depends on the machine.
+fn direct(address: &str) -> bool {
+    let host = Url::parse(address).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let ip = host.and_then(|host| host.parse::<std::net::Ipv4Addr>().ok());
+    loopback(address) || ip.is_some_and(|ip| ip.is_link_local())
 }
 
 fn cursor(body: &Value) -> Option<(String, String)> {

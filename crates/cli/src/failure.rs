@@ -17,6 +17,8 @@ pub enum Failure {
     Failed(String),
     /// A service answered with an error: exit 1.
     Api(Box<ApiError>),
+    /// A program that was run for the user ended with this status, which is ours then.
+    Ended(u8),
     /// The user said no to a question: exit 0, nothing was changed.
     Cancelled,
 }
@@ -123,6 +125,7 @@ impl Failure {
             Failure::Usage(text) | Failure::Failed(text) => text.clone(),
             Failure::Api(e) => e.render(),
             Failure::Cancelled => "Cancelled".into(),
+            Failure::Ended(status) => format!("It ended with status {status}."),
         }
     }
 

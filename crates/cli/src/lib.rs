@@ -58,6 +58,7 @@ pub fn run(line: impl IntoIterator<Item = impl Into<OsString>>) -> ExitCode {
             output::say("Cancelled\n");
             ExitCode::SUCCESS
         }
+        Err(Failure::Ended(status)) => ExitCode::from(status),
         Err(e) => {
             let usage = matches!(e, Failure::Usage(_));
             let title = if usage { "Incorrect Usage" } else { "FAILED" };

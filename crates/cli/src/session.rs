@@ -40,6 +40,15 @@ impl Session {
 
     /// A client without a token.
     pub fn anonymous(&self, endpoint: &str) -> Result<Api> {
+        self.reach(endpoint, self.state.config.skip_tls)
+    }
+
+    /// The same for another server: its certificate is checked in any case.
+    pub fn elsewhere(&self, endpoint: &str) -> Result<Api> {
+        self.reach(endpoint, false)
+    }
+
+    fn reach(&self, endpoint: &str, skip_tls: bool) -> Result<Api> {
         let config = &self.state.config;
         let timeout = match env("IBMCLOUD_HTTP_TIMEOUT") {
             Some(text) => {
@@ -50,7 +59,7 @@ impl Session {
         let timeout = if timeout == 0 { DEFAULT_TIMEOUT } else { timeout };
         Api::new(Reach {
             endpoint: endpoint.to_owned(),
-            skip_tls: config.skip_tls,
+            skip_tls,
             timeout: Duration::from_secs(timeout),
             trace: Trace::parse(&env("IBMCLOUD_TRACE").unwrap_or_else(|| config.trace.clone())),
         })

@@ -62,6 +62,7 @@ const SECRET: &[&str] = &[
     "data",
     "token",
     "iam_token",
+    "instance_identity_token",
     "user_data",
     "custom_metadata",
     "version_custom_metadata",

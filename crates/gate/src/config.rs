@@ -61,11 +61,19 @@ pub struct Vpc {
     pub floating_addresses: String,
     /// Path of the socket of `avouch agent`, which runs instances for this replica. Empty: it runs none.
     pub agent: String,
+    /// Folder of the root folders that images of accounts name: `rootfs:NAME` is the folder `NAME` in it. Empty: no
+    /// instance of such an image starts.
+    pub images: String,
 }
 
 impl Default for Vpc {
     fn default() -> Self {
-        Self { region_id: String::new(), floating_addresses: "127.68.0.0/16".into(), agent: String::new() }
+        Self {
+            region_id: String::new(),
+            floating_addresses: "127.68.0.0/16".into(),
+            agent: String::new(),
+            images: String::new(),
+        }
     }
 }
 

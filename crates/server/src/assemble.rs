@@ -137,7 +137,8 @@ pub async fn assemble(options: Options, store: Store, keyring: Arc<KeyRing>) -> 
     let links_per_profile = options.config.limits.links_per_profile;
     let wake = Arc::new(avouch_vpc::instances::life::Wake::default());
     let identity = Arc::new(avouch_vpc::metadata::identity::Keys::default());
-    let states: Vec<Arc<dyn Any + Send + Sync>> = vec![kubernetes.clone(), tokens, wake, identity];
+    let shells = Arc::new(avouch_vpc::instances::exec::Shells::default());
+    let states: Vec<Arc<dyn Any + Send + Sync>> = vec![kubernetes.clone(), tokens, wake, identity, shells];
     let app = App::new(Parts {
         config: options.config,
         store,

@@ -1,6 +1,8 @@
 //! Runs instances by the helper (`avouch agent`): what is wanted of them becomes namespaces, sockets and processes, and what
 //! becomes of these is written down. Each step may be taken twice: a server that was killed finds its instances again.
 
+mod exec;
+
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -8,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avouch_agent::client::{Client, Listeners};
-use avouch_agent::error::Error as AgentError;
+use avouch_agent::error::{Code, Error as AgentError};
 use avouch_agent::protocol::{
     BootFile, BootStep, Event, InstanceId, Limits, Metadata, Open, Program, Protocol, State, WorkloadSpec,
 };
 use avouch_agent::user_data;
 use avouch_gate::http::Router;
 use avouch_gate::{App, Result};
+use avouch_vpc::instances::exec::Shells;
 use avouch_vpc::instances::life::{self, Owned, Wake};
 use avouch_vpc::instances::{Instance, Status};
 use avouch_vpc::metadata::{Who, service};
@@ -65,6 +68,9 @@ pub fn start(server: &Assembled, data: &Path) {
     let socket = config.vpc.agent.clone();
     if socket.is_empty() {
         return;
+    }
+    if let Ok(shells) = server.app.state::<Shells>() {
+        let _ = shells.0.set(Arc::new(exec::ByHelper::new(PathBuf::from(&socket))));
     }
     // What the server itself keeps secret is in no instance, whoever runs the helper.
     let secret = [data, Path::new(&config.keyring), Path::new(&config.tls_key)];
@@ -165,15 +171,26 @@ impl Machines {
                 match ask(self.socket.clone(), move |client| client.sockets(&name)).await {
                     Ok((report, doors)) => {
                         self.let_in(&owned, report.metadata, doors);
-                        if !matches!(report.state, State::Running) {
-                            self.ended(&owned.account, &id, "It ended while no server watched.").await?;
+                        match report.state {
+                            State::Open | State::Running => {}
+                            State::Stopped(_) => {
+                                self.ended(&owned.account, &id, None).await.map_err(crate::bootstrap::told)?
+                            }
+                            State::Failed => {
+                                let why = "It did not answer the helper any more.";
+                                self.ended(&owned.account, &id, Some(why))
+                                    .await
+                                    .map_err(crate::bootstrap::told)?;
+                            }
                         }
                     }
                     Err(e) => tracing::warn!(instance = id, "its sockets are not to be had: {e}"),
                 }
             } else if !known.contains(&id) {
                 self.open.lock().remove(&id);
-                self.ended(&owned.account, &id, "The helper lost it.").await?;
+                self.ended(&owned.account, &id, Some("The helper lost it."))
+                    .await
+                    .map_err(crate::bootstrap::told)?;
             }
         }
         for id in known.difference(&wanted) {
@@ -185,16 +202,21 @@ impl Machines {
         Ok(())
     }
 
-    /// Something that ran does not run any more, and nobody asked for that.
-    async fn ended(&self, account: &AccountId, id: &str, why: &'static str) -> anyhow::Result<()> {
-        let changed = life::change(self.app(), (account, id), move |o| {
+    /// Something that ran does not run any more, and nobody asked for that. What runs in an instance may end by itself:
+    /// then there is no reason.
+    async fn ended(&self, account: &AccountId, id: &str, why: Option<&str>) -> Result<()> {
+        let why = why.map(str::to_owned);
+        life::change(self.app(), (account, id), move |o| {
             let ran = o.status == Status::Running;
-            if ran {
-                life::failed(o, "stopped_by_host_failure", why);
+            match &why {
+                Some(why) if ran => life::failed(o, "stopped_by_host_failure", why),
+                None if ran => o.status = Status::Stopped,
+                _ => {}
             }
             ran
-        });
-        changed.await.map(drop).map_err(crate::bootstrap::told)
+        })
+        .await
+        .map(drop)
     }
 
     async fn hear(self: &Arc<Self>, event: Event) -> Result<()> {
@@ -202,24 +224,14 @@ impl Machines {
             Event::Exited { instance, .. } => (instance, None),
             Event::Lost { instance, message } => (instance, Some(message)),
         };
-        let id = id.as_str().to_owned();
-        let all = life::all(self.app()).await?;
-        let Some(owned) = all.into_iter().find(|o| o.instance.id == id) else { return Ok(()) };
+        let id = id.as_str();
         if lost.is_some() {
-            self.open.lock().remove(&id);
+            self.open.lock().remove(id);
         }
-        life::change(self.app(), (&owned.account, &id), move |o| {
-            let ran = o.status == Status::Running;
-            match &lost {
-                Some(message) if ran => life::failed(o, "stopped_by_host_failure", message),
-                // What runs in it may end by itself.
-                None if ran => o.status = Status::Stopped,
-                _ => {}
-            }
-            ran
-        })
-        .await?;
-        Ok(())
+        match life::find(self.app(), id).await? {
+            Some(owned) => self.ended(&owned.account, id, lost.as_deref()).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes up whatever waits.
@@ -336,9 +348,33 @@ impl Machines {
 
     async fn started(&self, owned: &Owned) -> std::result::Result<(), AgentError> {
         let id = named(&owned.instance.id)?;
-        let workload = self.workload(owned);
+        let mut workload = self.workload(owned);
+        let source = life::source(self.app(), owned).await;
+        let source = source.map_err(|e| AgentError::Protocol(e.message().to_owned()))?;
+        workload.root = source.map(|source| self.root(&source)).transpose()?;
         let begun = ask(self.socket.clone(), move |client| client.start(&id, workload)).await;
         begun.map(drop)
+    }
+
+    /// The root folder that the source of an image means.
+    fn root(&self, source: &str) -> std::result::Result<PathBuf, AgentError> {
+        let refused = |why: &str| Err(AgentError::refused(Code::BadRequest, format!("image: {why}")));
+        let Some(name) = source.strip_prefix("rootfs:") else {
+            return refused("only sources 'rootfs:NAME' can be started here");
+        };
+        let images = &self.app().config.vpc.images;
+        if images.is_empty() {
+            return refused("the setting 'vpc.images' names no folder of root folders");
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+            return refused("'rootfs:' wants the name of one folder");
+        }
+        let folder = Path::new(images).join(name);
+        if !folder.is_dir() {
+            return refused("its root folder is not there");
+        }
+        Ok(folder)
     }
 
     fn workload(&self, owned: &Owned) -> WorkloadSpec {
@@ -372,8 +408,9 @@ impl Machines {
 
     /// Stops what runs; the namespaces stay.
     async fn end(self: &Arc<Self>, owned: &Owned, from: Status, to: Status) -> Result<()> {
+        let grace = if owned.instance.body.force { 0 } else { GRACE };
         let stopped = match named(&owned.instance.id) {
-            Ok(id) => ask(self.socket.clone(), move |client| client.stop(&id, GRACE)).await.map(drop),
+            Ok(id) => ask(self.socket.clone(), move |client| client.stop(&id, grace)).await.map(drop),
             Err(e) => Err(e),
         };
         let refusal = refusal(stopped)?;

@@ -17,7 +17,7 @@ const IMAGE: &str = "r006-b9ebf1d8-a674-42e8-898e-0fcb08994f66";
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The helper.
-struct Helper {
+pub struct Helper {
     child: Child,
     socket: PathBuf,
     state: PathBuf,
@@ -41,12 +41,16 @@ impl Helper {
     }
 
     /// What a command prints in an instance.
-    fn exec(&self, id: &str, argv: &[&str]) -> String {
+    pub fn exec(&self, id: &str, argv: &[&str]) -> String {
+        self.exec_with(id, argv, std::fs::File::open("/dev/null").unwrap())
+    }
+
+    /// The same with an input.
+    pub fn exec_with(&self, id: &str, argv: &[&str], input: std::fs::File) -> String {
         let mut client = Client::connect(&self.socket).unwrap();
         let (mut reader, writer) = std::io::pipe().unwrap();
-        let null = std::fs::File::open("/dev/null").unwrap();
         let id = InstanceId::new(id).unwrap();
-        client.exec(&id, argv, &[], [null.as_fd(), writer.as_fd(), writer.as_fd()]).unwrap();
+        client.exec(&id, argv, &[], [input.as_fd(), writer.as_fd(), writer.as_fd()]).unwrap();
         drop(writer);
         let mut said = String::new();
         reader.read_to_string(&mut said).unwrap();
@@ -70,7 +74,7 @@ impl Drop for Helper {
 }
 
 #[allow(clippy::disallowed_methods)] // only ends a test that hangs
-fn wait(admin: &User<'_>, name: &str, wanted: &str) -> Value {
+pub fn wait(admin: &User<'_>, name: &str, wanted: &str) -> Value {
     let begun = Instant::now();
     loop {
         let now = admin.json(&format!("is instance {name}"));
@@ -83,9 +87,11 @@ fn wait(admin: &User<'_>, name: &str, wanted: &str) -> Value {
 }
 
 /// Nothing where the host allows no namespaces and nobody demands them.
-fn scene() -> Option<(World, Helper)> {
+pub fn scene() -> Option<(World, Helper)> {
     // Where instances could look, if nobody hid it.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let images = dir.path().join("images");
+    std::fs::create_dir(&images).unwrap();
     let helper = Helper::start(dir.path());
     let allowed = Client::connect(&helper.socket).unwrap().host().layout.is_some();
     if !allowed {
@@ -94,14 +100,15 @@ fn scene() -> Option<(World, Helper)> {
         return None;
     }
     let socket = helper.socket.display().to_string();
-    let world = World::with(dir, &[("AVOUCH_VPC_AGENT", socket)]);
+    let images = images.display().to_string();
+    let world = World::with(dir, &[("AVOUCH_VPC_AGENT", socket), ("AVOUCH_VPC_IMAGES", images)]);
     let admin = world.owner();
     admin.run("is vpc-create shop").ok();
     admin.run("is subnet-create front shop us-south-1 --ipv4-address-count 16").ok();
     Some((world, helper))
 }
 
-fn create(admin: &User<'_>, name: &str, more: &str) -> Value {
+pub fn create(admin: &User<'_>, name: &str, more: &str) -> Value {
     admin.json(&format!("is instance-create {name} shop us-south-1 bx2-2x8 front --image {IMAGE} {more}"))
 }
 
@@ -157,8 +164,54 @@ fn an_instance_boots_reaches_the_server_stops_starts_and_goes() {
     }
 }
 
+/// A root folder with a shell and nothing else.
+fn image(root: &Path) {
+    for folder in ["proc", "dev", "etc", "tmp", "root", "run", "bin"] {
+        std::fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    for program in ["/bin/sh", "/bin/cat"] {
+        let libraries = Command::new("ldd").arg(program).output().unwrap();
+        let libraries = String::from_utf8(libraries.stdout).unwrap();
+        for from in libraries.split_whitespace().filter(|w| w.starts_with('/')).chain([program]) {
+            let to = root.join(&from[1..]);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            assert!(Command::new("cp").arg("-L").arg(from).arg(to).status().unwrap().success());
+        }
+    }
+    std::fs::write(root.join("etc/mark"), "of the image\n").unwrap();
+}
+
+#[test]
+fn an_image_is_a_root_folder_of_the_operator_or_nothing_starts() {
+    let Some((world, helper)) = scene() else { return };
+    let admin = world.owner();
+    let images = world.file("marker", "").with_file_name("images");
+    image(&images.join("small"));
+    for (name, source) in [
+        ("small", "rootfs:small"),
+        ("missing", "rootfs:missing"),
+        ("outside", "rootfs:.."),
+        ("deep", "rootfs:small/etc"),
+        ("disk", "disk:x.qcow2"),
+    ] {
+        admin.run(&format!("is image-create {name} --file {source} --os-name ubuntu-24-04-amd64")).ok();
+    }
+    let make = |name: &str, image: &str| {
+        admin.json(&format!("is instance-create {name} shop us-south-1 bx2-2x8 front --image {image}"))
+    };
+    let small = text(&make("a", "small"), "/id").to_owned();
+    wait(&admin, "a", "running");
+    assert_eq!(helper.exec(&small, &["/bin/cat", "/etc/mark"]), "of the image\n");
+    for image in ["missing", "outside", "deep", "disk"] {
+        make(&format!("b-{image}"), image);
+        let failed = wait(&admin, &format!("b-{image}"), "failed");
+        let why = text(&failed, "/status_reasons/0/message");
+        assert!(why.contains("image:"), "{image}: {why}");
+    }
+}
+
 #[allow(clippy::disallowed_methods)] // only ends a test that hangs
-fn gone(admin: &User<'_>, name: &str) {
+pub fn gone(admin: &User<'_>, name: &str) {
     let begun = Instant::now();
     while admin.run(&format!("is instance {name}")).code == 0 {
         assert!(begun.elapsed() < LIMIT, "{name} stays");

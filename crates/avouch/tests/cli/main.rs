@@ -10,6 +10,7 @@ mod once;
 mod recover;
 mod sessions;
 mod told;
+mod walks;
 mod world;
 
 use std::time::{Duration, Instant};

@@ -2,11 +2,12 @@
 //! group, region.
 
 use clap::Args as ClapArgs;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::api::{Api, loopback};
+use crate::api::{Api, Call, loopback};
 use crate::failure::{Result, failed, usage};
 use crate::input;
+use crate::output::cell;
 use crate::resource::groups;
 use crate::select;
 use crate::session::{Session, env, tokens_of};
@@ -15,6 +16,9 @@ use crate::state::{Config, Named, Tokens};
 use super::{account, target};
 
 const API_KEY: &str = "urn:ibm:params:oauth:grant-type:apikey";
+/// The metadata service, as a virtual server sees it.
+const METADATA: &str = "http://169.254.169.254";
+const METADATA_VERSION: &str = "2022-06-30";
 const CR_TOKEN: &str = "urn:ibm:params:oauth:grant-type:cr-token";
 
 /// Arguments of `login`.
@@ -38,7 +42,7 @@ pub struct Args {
     /// Compute resource token or @file; also IBMCLOUD_CR_TOKEN
     #[arg(long, value_name = "TOKEN|@FILE", conflicts_with = "vpc_cri")]
     cr_token: Option<String>,
-    /// Log in as this virtual server (not in this version)
+    /// Log in as this virtual server, by its metadata service (or the one at IBMCLOUD_CR_VPC_URL)
     #[arg(long)]
     vpc_cri: bool,
     /// Trusted profile to log in as: id, name or CRN; also IBMCLOUD_CR_PROFILE
@@ -80,11 +84,6 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
             "Login with user name and password is not available. Use --apikey or --cr-token.",
         ));
     }
-    if args.vpc_cri {
-        return Err(failed(
-            "--vpc-cri needs the instance metadata service, which is not part of this version.",
-        ));
-    }
     let credential = Credential::choose(&args)?;
     let endpoint = match args.endpoint.clone().or_else(|| env("AVOUCH_URL")) {
         Some(endpoint) => super::settings::address(&endpoint)?,
@@ -110,7 +109,7 @@ pub async fn run(s: &mut Session, args: Args) -> Result<()> {
     s.out.user.clear();
     s.out.progress("Authenticating");
     let anonymous = s.anonymous(&endpoint)?;
-    let answer = credential.exchange(&anonymous).await?;
+    let answer = credential.exchange(&anonymous, s).await?;
     let tokens = tokens_of(&answer)?;
     let api = anonymous.with_token(&tokens.access);
     s.out.user.clone_from(&api.claims.user);
@@ -200,10 +199,39 @@ async fn end(anonymous: &Api, refresh: String) -> Result<()> {
     anonymous.form("/avouch/v1/logout", &[("refresh_token", refresh)]).await.map(drop)
 }
 
+/// The token that the metadata service of this virtual server gives.
+async fn as_server(s: &Session, profile: Option<&str>) -> Result<Value> {
+    let service = match env("IBMCLOUD_CR_VPC_URL") {
+        Some(address) => super::settings::address(&address)?,
+        None => METADATA.to_owned(),
+    };
+    let versioned = |call: Call| call.query("version", METADATA_VERSION);
+    let api = s.elsewhere(&service)?;
+    let put = Call::put("/instance_identity/v1/token").header("metadata-flavor", "ibm");
+    let identity = api.send(versioned(put)).await?;
+    let post = Call::post("/instance_identity/v1/iam_token");
+    let post = match profile {
+        Some(profile) => {
+            let field = profile_field(profile).trim_start_matches("profile_");
+            post.json(json!({"trusted_profile": {field: profile}}))
+        }
+        None => post,
+    };
+    let api = api.with_token(&cell(&identity.body, "access_token"));
+    Ok(api.send(versioned(post)).await?.body)
+}
+
 /// What a session is made from. No `Debug`: it is secret.
 enum Credential {
     ApiKey(String),
-    ComputeResource { token: String, profile: String },
+    ComputeResource {
+        token: String,
+        profile: String,
+    },
+    /// This virtual server, as the profile or as its default one.
+    Server {
+        profile: Option<String>,
+    },
 }
 
 impl Credential {
@@ -211,6 +239,10 @@ impl Credential {
     fn choose(args: &Args) -> Result<Credential> {
         if let Some(key) = &args.apikey {
             return Ok(Credential::ApiKey(input::api_key(key)?));
+        }
+        if args.vpc_cri {
+            let profile = args.profile.clone().or_else(|| env("IBMCLOUD_CR_PROFILE"));
+            return Ok(Credential::Server { profile });
         }
         let token = args.cr_token.clone();
         let from_variable = || env("IBMCLOUD_CR_TOKEN");
@@ -232,8 +264,9 @@ impl Credential {
         Ok(Credential::ComputeResource { token: input::word(&token)?, profile })
     }
 
-    async fn exchange(self, api: &Api) -> Result<Value> {
+    async fn exchange(self, api: &Api, s: &Session) -> Result<Value> {
         let (token, profile) = match self {
+            Credential::Server { profile } => return as_server(s, profile.as_deref()).await,
             Credential::ApiKey(key) => {
                 let form = [
                     ("grant_type", API_KEY.to_owned()),

@@ -1,20 +1,28 @@
 //! `is instance…`: virtual servers.
 
+use std::io::{Read as _, Write as _};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
+use super::floating_ips::FLOATING_IP;
 use super::images::IMAGE;
 use super::keys::KEY;
 use super::subnets::SUBNET;
 use super::vpcs::VPC;
 use super::{Group, Kind, Names, versioned};
 use crate::api::{Api, Call, segment};
-use crate::failure::{Result, usage};
+use crate::failure::{Failure, Result, failed, usage};
 use crate::iam;
 use crate::input::{confirm, json as json_value, raw};
 use crate::output::cell;
 use crate::select::Several;
 use crate::session::Session;
+
+/// Bytes of input for a program: in base64 they fit into a request.
+const MOST_INPUT: u64 = 45 << 10;
 
 pub const INSTANCE: Kind = Kind {
     one: "instance",
@@ -126,6 +134,16 @@ pub struct Act {
     no_wait: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct OnInterface {
+    #[arg(value_name = "INSTANCE")]
+    instance: String,
+    #[arg(value_name = "NIC")]
+    interface: String,
+    #[arg(value_name = "FLOATING_IP")]
+    floating_ip: String,
+}
+
 /// Commands on instances.
 #[derive(Debug, Subcommand)]
 #[allow(private_interfaces, reason = "arguments shared by the commands of this family only")]
@@ -167,10 +185,35 @@ pub enum Command {
     InstanceStop(Act),
     /// Stop instances and start them again
     InstanceReboot(Act),
+    /// Run a program in an instance, and end with its status
+    InstanceExec {
+        #[arg(value_name = "NAME|ID")]
+        instance: String,
+        /// Hand over what stands in the standard input (45 KiB at most)
+        #[arg(long)]
+        stdin: bool,
+        /// Seconds after which the program is ended
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..=50))]
+        timeout: Option<i64>,
+        /// The program and its arguments
+        #[arg(last = true, required = true, value_name = "COMMAND")]
+        command: Vec<String>,
+    },
     /// Show what an instance was made with
     InstanceInitializationValues {
         #[arg(value_name = "NAME|ID")]
         instance: String,
+    },
+    /// Give a network interface of an instance a floating IP
+    InstanceNetworkInterfaceFloatingIpAdd(OnInterface),
+    /// Take a floating IP from a network interface of an instance
+    InstanceNetworkInterfaceFloatingIpRemove(OnInterface),
+    /// List the floating IPs of a network interface of an instance
+    InstanceNetworkInterfaceFloatingIps {
+        #[arg(value_name = "INSTANCE")]
+        instance: String,
+        #[arg(value_name = "NIC")]
+        interface: String,
     },
     /// List the network interfaces of an instance
     InstanceNetworkInterfaces {
@@ -208,6 +251,9 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
         Command::InstanceStart(args) => act(s, "start", args).await,
         Command::InstanceStop(args) => act(s, "stop", args).await,
         Command::InstanceReboot(args) => act(s, "reboot", args).await,
+        Command::InstanceExec { instance, stdin, timeout, command } => {
+            exec(s, &instance, command, stdin, timeout).await
+        }
         Command::InstanceInitializationValues { instance } => {
             let found = below(s, &instance, "initialization").await?;
             let names = |list: &str| super::field(&found, list);
@@ -217,6 +263,29 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
                 ("Default trusted profile auto link", cell(&found, "default_trusted_profile.auto_link")),
             ];
             s.out.object(&found, &rows)
+        }
+        Command::InstanceNetworkInterfaceFloatingIpAdd(args) => {
+            let (api, path) = floating_ip(s, "Adding", &args).await?;
+            let added = api.send(versioned(Call::put(path))).await?.body;
+            s.out.ok();
+            super::details(s, &FLOATING_IP, &added)
+        }
+        Command::InstanceNetworkInterfaceFloatingIpRemove(args) => {
+            confirm(s.force, &format!("Really take floating IP '{}' away?", args.floating_ip))?;
+            let (api, path) = floating_ip(s, "Removing", &args).await?;
+            api.send(versioned(Call::delete(path))).await?;
+            s.out.ok();
+            Ok(())
+        }
+        Command::InstanceNetworkInterfaceFloatingIps { instance, interface } => {
+            let api = s.api().await?;
+            s.out.progress(format!("Listing floating IPs of interface {interface}"));
+            let path = interface_path(s, &api, &instance, &interface).await?;
+            let found = api.send(versioned(Call::get(format!("{path}/floating_ips")))).await?.body;
+            let all = found["floating_ips"].as_array().cloned().unwrap_or_default();
+            s.out.list(&all, "No floating IPs found.", &["ID", "Name", "Address", "Status"], |f| {
+                ["id", "name", "address", "status"].map(|field| cell(f, field)).to_vec()
+            })
         }
         Command::InstanceNetworkInterfaces { instance } => {
             let found = below(s, &instance, "network_interfaces").await?;
@@ -229,6 +298,66 @@ pub async fn run(s: &mut Session, command: Command) -> Result<()> {
             })
         }
     }
+}
+
+/// Runs a program in an instance. What it prints goes where it would have gone.
+async fn exec(
+    s: &mut Session,
+    instance: &str,
+    argv: Vec<String>,
+    stdin: bool,
+    timeout: Option<i64>,
+) -> Result<()> {
+    let mut input = Vec::new();
+    if stdin {
+        let mut here = std::io::stdin().lock().take(MOST_INPUT + 1);
+        here.read_to_end(&mut input).map_err(|e| failed(format!("--stdin: cannot be read: {e}.")))?;
+        if input.len() as u64 > MOST_INPUT {
+            return Err(failed("--stdin: more than 45 KiB."));
+        }
+    }
+    let mut body = json!({"argv": argv, "stdin": BASE64_STANDARD.encode(input)});
+    if let Some(seconds) = timeout {
+        body["timeout"] = json!(seconds);
+    }
+    let api = s.api().await?;
+    let found = super::find(&api, &INSTANCE, instance, Several::unless(s.force)).await?;
+    let path = format!("/avouch/v1/instances/{}/exec", segment(&cell(&found, "id")));
+    let done = api.send(versioned(Call::post(path).json(body))).await?.body;
+    let said = |name: &str| BASE64_STANDARD.decode(cell(&done, name)).unwrap_or_default();
+    let wrote = std::io::stdout().write_all(&said("stdout")).and_then(|()| std::io::stdout().flush());
+    let _ = std::io::stderr().write_all(&said("stderr"));
+    wrote.map_err(|e| failed(format!("The standard output cannot be written: {e}.")))?;
+    // As shells tell a signal.
+    let signal = done["signal"].as_i64().map(|n| n + 128);
+    match signal.or(done["exit_status"].as_i64()).and_then(|status| u8::try_from(status).ok()) {
+        Some(0) => Ok(()),
+        Some(status) => Err(Failure::Ended(status)),
+        None => Err(failed("The server did not say how the program ended.")),
+    }
+}
+
+/// The path of a network interface of an instance.
+async fn interface_path(s: &Session, api: &Api, instance: &str, interface: &str) -> Result<String> {
+    let found = super::find(api, &INSTANCE, instance, Several::unless(s.force)).await?;
+    let path = format!("{}/network_interfaces", super::path_of(&INSTANCE, &found));
+    let all = api.send(versioned(Call::get(path.clone()))).await?.body;
+    let all = all["network_interfaces"].as_array().cloned().unwrap_or_default();
+    let wanted = |n: &&Value| cell(n, "id") == interface || cell(n, "name") == interface;
+    let found = all.iter().find(wanted);
+    let found =
+        found.ok_or_else(|| failed(format!("Instance '{instance}' has no interface '{interface}'.")))?;
+    Ok(format!("{path}/{}", segment(&cell(found, "id"))))
+}
+
+/// The path of a floating IP below a network interface.
+async fn floating_ip(s: &mut Session, what: &str, on: &OnInterface) -> Result<(Api, String)> {
+    let api = s.api().await?;
+    let OnInterface { instance, interface, floating_ip } = on;
+    s.out.progress(format!("{what} floating IP {floating_ip} on interface {interface} of {instance}"));
+    let path = interface_path(s, &api, instance, interface).await?;
+    let found = super::find(&api, &FLOATING_IP, floating_ip, Several::unless(s.force)).await?;
+    Ok((api, format!("{path}/floating_ips/{}", segment(&cell(&found, "id")))))
 }
 
 /// What stands below an instance.
@@ -317,6 +446,14 @@ async fn create(s: &mut Session, args: Create) -> Result<()> {
     body.insert("vpc".into(), json!({"id": vpc_id}));
     if let Some(primary) = primary.as_object_mut() {
         primary.entry("subnet").or_insert_with(|| json!({"id": cell(&subnet, "id")}));
+    }
+    let more = body.get_mut("network_interfaces").and_then(Value::as_array_mut);
+    for interface in std::iter::once(&mut primary).chain(more.into_iter().flatten()) {
+        // COMPAT: the published command line takes the name of a subnet here, the interface does not.
+        if let Some(name) = interface.pointer("/subnet/name").and_then(Value::as_str).map(str::to_owned) {
+            let found = super::find_among(&api, &SUBNET, &name, (several, &among)).await?;
+            interface["subnet"] = json!({"id": cell(&found, "id")});
+        }
     }
     body.insert("primary_network_interface".into(), primary);
     if let Some(image) = &args.image {

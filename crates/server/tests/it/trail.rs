@@ -16,7 +16,8 @@ use crate::world::World;
 use crate::world_vpc::{self, Before};
 
 /// Operations that cannot succeed here, and why.
-const NEVER: [(&str, &str); 16] = [
+const NEVER: [(&str, &str); 17] = [
+    ("run_in_instance", "no instance runs here; the event is looked for where instances run"),
     ("create_configuration", "configurations are not built"),
     ("get_configuration", "configurations are not built"),
     ("update_configuration", "configurations are not built"),

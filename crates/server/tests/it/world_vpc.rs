@@ -43,7 +43,8 @@ const CHILDREN: [(&str, &str); 11] = [
 ];
 
 fn collection(template: &str) -> Option<&'static str> {
-    let first = template.strip_prefix("/v1/")?.split('/').next()?;
+    let ours = template.strip_prefix("/avouch").filter(|t| t.starts_with("/v1/instances/"));
+    let first = ours.unwrap_or(template).strip_prefix("/v1/")?.split('/').next()?;
     COLLECTIONS.iter().find(|(path, _)| *path == first).map(|(_, object)| *object)
 }
 
@@ -137,6 +138,7 @@ pub fn body(get: &dyn Fn(&str) -> String, operation: &str) -> Option<Value> {
     let zone = json!({"name": "us-south-2"});
     Some(match operation {
         "create_instance" => server("more", &get("used_subnet")),
+        "run_in_instance" => json!({"argv": ["true"]}),
         "create_instance_action" => json!({"type": "start"}),
         "create_vpc" => json!({"name": "more"}),
         "create_vpc_address_prefix" => json!({"cidr": "10.20.0.0/16", "zone": zone}),
@@ -204,6 +206,10 @@ pub fn before(get: &dyn Fn(&str) -> String, operation: &str) -> Option<Before> {
         }
         "get_network_interface_floating_ip" | "remove_network_interface_floating_ip" => {
             Before::Call("PUT", format!("{interface}/floating_ips/{}", get("floating_ip")))
+        }
+        "get_instance_network_interface_floating_ip" | "remove_instance_network_interface_floating_ip" => {
+            let nic = format!("/v1/instances/{}/network_interfaces/{}", get("server"), get("nic"));
+            Before::Call("PUT", format!("{nic}/floating_ips/{}", get("floating_ip")))
         }
         "get_virtual_network_interface_ip" | "remove_virtual_network_interface_ip" => {
             Before::Call("PUT", format!("{interface}/ips/{}", get("interface_ip")))

@@ -150,6 +150,7 @@ pub async fn act(call: Call) -> Result<Response> {
             o.body.status_reasons.clear();
         }
         o.body.status = next;
+        o.body.force = force == Some(true);
         Ok(())
     })
     .await?;

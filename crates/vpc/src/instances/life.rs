@@ -12,6 +12,8 @@ use avouch_wire::time::Timestamp;
 
 use super::{INSTANCE, Instance, Reason, Status};
 use crate::call::View;
+use crate::catalogue::data::Catalogue;
+use crate::images::Image;
 use crate::interfaces::{INTERFACE, Interface, logic};
 use crate::objects::{Object, sql};
 use crate::placement_groups::PLACEMENT_GROUP;
@@ -39,23 +41,18 @@ pub struct Owned {
 /// # Errors
 /// Those of the store.
 pub async fn all(app: &App) -> Result<Vec<Owned>> {
-    app.store
-        .read(|tx| {
-            let rows = tx.query(
-                "select account_id, id from vpc_objects where kind = 'instance' order by account_id, id",
-                &[],
-            )?;
-            let mut out = Vec::with_capacity(rows.len());
-            for row in &rows {
-                let (account, id): (String, String) = (row.get(0)?, row.get(1)?);
-                let account = AccountId::parse(&account).map_err(avouch_gate::Error::internal)?;
-                if let Some(instance) = sql::get(tx, &account, &id)? {
-                    out.push(Owned { account, instance });
-                }
-            }
-            Ok(out)
-        })
-        .await
+    let found = app.store.read(|tx| sql::everywhere(tx, None)).await?;
+    Ok(found.into_iter().map(|(account, instance)| Owned { account, instance }).collect())
+}
+
+/// The instance with this id, whose ever it is.
+///
+/// # Errors
+/// Those of the store.
+pub async fn find(app: &App, id: &str) -> Result<Option<Owned>> {
+    let id = id.to_owned();
+    let found = app.store.read(move |tx| sql::everywhere(tx, Some(&id))).await?;
+    Ok(found.into_iter().next().map(|(account, instance)| Owned { account, instance }))
 }
 
 /// The instance as it is now.
@@ -111,6 +108,19 @@ fn tell(app: &Arc<App>, tx: &mut Tx<'_>, account: &AccountId, o: &Object<Instanc
     let permit = Permit::system(&unasked::INSTANCE_ENDED, target);
     let event = background_event(app, app.clock.now(), "VPC Infrastructure Services", &permit, details);
     audit::sql::insert(tx, &event)
+}
+
+/// Where the image of an instance was taken from; nothing for one of the catalogue.
+///
+/// # Errors
+/// Those of the store.
+pub async fn source(app: &App, owned: &Owned) -> Result<Option<String>> {
+    if Catalogue::builtin().image(&owned.instance.body.image).is_some() {
+        return Ok(None);
+    }
+    let (account, id) = (owned.account.clone(), owned.instance.body.image.clone());
+    let image: Object<Image> = app.store.read(move |tx| sql::need(tx, &account, &id)).await?;
+    Ok(Some(image.body.source))
 }
 
 /// An instance that cannot run, with the reason.

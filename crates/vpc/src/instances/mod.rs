@@ -1,6 +1,7 @@
 //! Virtual servers: what is wanted of them, and what became of it. Who runs them reads the wish and writes the state.
 
 pub mod children;
+pub mod exec;
 pub mod http;
 pub mod life;
 pub mod prototype;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::call::{self, View};
+use crate::interfaces::children as floating;
 use crate::objects::{Body, Kind, Object};
 
 /// The kind.
@@ -148,6 +150,9 @@ pub struct Instance {
     pub life: i64,
     /// Name of the replica that runs it; empty until one does.
     pub node: String,
+    /// Whether it is to be stopped at once.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// What a sealed text of an instance is bound to.
@@ -190,6 +195,9 @@ pub fn endpoints() -> Vec<Endpoint> {
     const UPDATE: &[&str] = &["is.instance.instance.update"];
     const DELETE: &[&str] = &["is.instance.instance.delete"];
     const ONE: &str = "/v1/instances/{id}";
+    const NIC_FLOATING: &str = "/v1/instances/{id}/network_interfaces/{nic}/floating_ips";
+    const ONE_NIC_FLOATING: &str = "/v1/instances/{id}/network_interfaces/{nic}/floating_ips/{floating_ip}";
+    const FLOAT: &[&str] = &["is.instance.instance.update", "is.floating-ip.floating-ip.operate"];
     vec![
         call::get("/v1/instances", "list_instances", http::list).actions(READ).events(TARGET, READ),
         call::post("/v1/instances", "create_instance", http::create)
@@ -223,6 +231,11 @@ pub fn endpoints() -> Vec<Endpoint> {
                 TARGET,
                 &["is.instance.instance.start", "is.instance.instance.stop", "is.instance.action.create"],
             ),
+        // Ours: what a console is elsewhere.
+        call::post("/avouch/v1/instances/{id}/exec", "run_in_instance", exec::exec)
+            .body_limit(exec::LARGEST)
+            .actions(&["is.instance.instance.console"])
+            .events(TARGET, &["is.instance.instance.console"]),
         call::get("/v1/instances/{id}/disks", "list_instance_disks", children::disks)
             .actions(READ)
             .events(TARGET, READ),
@@ -240,6 +253,22 @@ pub fn endpoints() -> Vec<Endpoint> {
         )
         .actions(READ)
         .events(TARGET, READ),
+        call::get(NIC_FLOATING, "list_instance_network_interface_floating_ips", floating::list_floating)
+            .actions(READ)
+            .events(TARGET, READ),
+        call::get(ONE_NIC_FLOATING, "get_instance_network_interface_floating_ip", floating::get_floating)
+            .actions(READ)
+            .events(TARGET, READ),
+        call::put(ONE_NIC_FLOATING, "add_instance_network_interface_floating_ip", floating::put_floating)
+            .actions(FLOAT)
+            .events(TARGET, UPDATE),
+        call::delete(
+            ONE_NIC_FLOATING,
+            "remove_instance_network_interface_floating_ip",
+            floating::delete_floating,
+        )
+        .actions(FLOAT)
+        .events(TARGET, UPDATE),
         call::get(
             "/v1/instances/{id}/network_attachments",
             "list_instance_network_attachments",

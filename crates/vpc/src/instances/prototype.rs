@@ -194,6 +194,7 @@ pub async fn read(call: &Call) -> Result<(Permit, Draft)> {
             status: Status::Pending,
             status_reasons: Vec::new(),
             life: 1,
+            force: false,
             node: String::new(),
         },
     );

@@ -1,19 +1,23 @@
 //! Requests on what is bound to an interface: floating addresses and secondary addresses.
 
-use avouch_gate::{Error, Response, Result};
-use serde_json::Value;
+use avouch_gate::{Error, Permit, Response, Result};
+use avouch_store::Tx;
+use serde_json::{Value, json};
 
 use super::{INTERFACE, Interface, addresses, logic};
 use crate::call::Call;
 use crate::errors::{in_use, not_found};
 use crate::floating_ips::{self, FloatingIp};
-use crate::objects::{Object, children, sql};
+use crate::instances::Instance;
+use crate::objects::{Body as _, Object, children, sql};
 use crate::paging;
 use crate::reserved_ips::{self, ReservedIp, logic as ips};
 use crate::subnets::{SUBNET, Subnet};
 
 const READ: &str = "is.virtual-network-interface.virtual-network-interface.read";
 const UPDATE: &str = "is.virtual-network-interface.virtual-network-interface.update";
+const INSTANCE_READ: &str = "is.instance.instance.read";
+const INSTANCE_UPDATE: &str = "is.instance.instance.update";
 
 /// A page of references, newest first.
 fn page<T>(
@@ -36,9 +40,36 @@ async fn floating_of(call: &Call, interface: &str) -> Result<Vec<Object<Floating
     call.ctx.read(move |tx| logic::floating(tx, &view, &id)).await
 }
 
+/// The interface that the path names, by itself or as one of an instance, which decides then; and the permit.
+async fn named(call: &Call, own: &str, of_instance: &str) -> Result<(Object<Interface>, Permit)> {
+    let Ok(nic) = call.param("nic") else { return call.permitted::<Interface>(own).await };
+    children::tell(call, "nic", nic);
+    let (instance, permit) = call.permitted::<Instance>(of_instance).await?;
+    let nic = instance.body.nics.iter().find(|n| n.id == nic);
+    let id = nic.ok_or_else(|| not_found("network interface"))?.interface.clone();
+    let account = call.view.account.clone();
+    Ok((call.ctx.read(move |tx| sql::need(tx, &account, &id)).await?, permit))
+}
+
+/// A floating address, as it is shown here.
+async fn shown(call: &Call, status: u16, ip: Object<FloatingIp>) -> Result<Response> {
+    if call.param("nic").is_ok() {
+        let view = call.view.clone();
+        let whole = call.ctx.read(move |tx| FloatingIp::render(&ip, tx, &view)).await?;
+        return Response::json(status, &whole);
+    }
+    Response::json(status, &floating_ips::reference(&ip, &call.view))
+}
+
 pub async fn list_floating(call: Call) -> Result<Response> {
-    let (interface, _) = call.permitted::<Interface>(READ).await?;
+    let (interface, _) = named(&call, READ, INSTANCE_READ).await?;
     let all = floating_of(&call, &interface.id).await?;
+    if call.param("nic").is_ok() {
+        let view = call.view.clone();
+        let render = move |tx: &mut Tx<'_>| all.iter().map(|o| FloatingIp::render(o, tx, &view)).collect();
+        let all: Vec<Value> = call.ctx.read(render).await?;
+        return Response::json(200, &json!({"floating_ips": all}));
+    }
     page(&call, "floating_ips", all, |o| floating_ips::reference(o, &call.view))
 }
 
@@ -49,16 +80,16 @@ async fn floating(call: &Call) -> Result<Object<FloatingIp>> {
 }
 
 pub async fn get_floating(call: Call) -> Result<Response> {
-    let (interface, _) = call.permitted::<Interface>(READ).await?;
+    let (interface, _) = named(&call, READ, INSTANCE_READ).await?;
     let ip = floating(&call).await?;
     if ip.body.target.as_deref() != Some(interface.id.as_str()) {
         return Err(not_found("floating IP"));
     }
-    Response::json(200, &floating_ips::reference(&ip, &call.view))
+    shown(&call, 200, ip).await
 }
 
 pub async fn put_floating(call: Call) -> Result<Response> {
-    let (interface, permit) = call.permitted::<Interface>(UPDATE).await?;
+    let (interface, permit) = named(&call, UPDATE, INSTANCE_UPDATE).await?;
     let ip = floating(&call).await?;
     let action = "is.floating-ip.floating-ip.operate";
     call.authorize(action, &floating_ips::FLOATING_IP, &call.view.target(&ip)).await?;
@@ -84,11 +115,11 @@ pub async fn put_floating(call: Call) -> Result<Response> {
             Ok(ip)
         })
         .await?;
-    Response::json(201, &floating_ips::reference(&bound, &call.view))
+    shown(&call, 201, bound).await
 }
 
 pub async fn delete_floating(call: Call) -> Result<Response> {
-    let (interface, permit) = call.permitted::<Interface>(UPDATE).await?;
+    let (interface, permit) = named(&call, UPDATE, INSTANCE_UPDATE).await?;
     let ip = floating(&call).await?;
     let action = "is.floating-ip.floating-ip.operate";
     call.authorize(action, &floating_ips::FLOATING_IP, &call.view.target(&ip)).await?;

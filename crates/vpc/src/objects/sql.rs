@@ -133,6 +133,24 @@ pub fn all<T: Body>(tx: &mut Tx<'_>, account: &AccountId) -> Result<Vec<Object<T
     tx.query(&sql, &params![account.as_str(), T::KIND.word])?.iter().map(read).collect()
 }
 
+/// All objects of a kind with their accounts, oldest first; those of one id, if one is given.
+///
+/// # Errors
+/// Those of the store.
+pub fn everywhere<T: Body>(tx: &mut Tx<'_>, id: Option<&str>) -> Result<Vec<(AccountId, Object<T>)>> {
+    // As text: an index of this kind alone is used only so.
+    let kind = T::KIND.word;
+    let sql = format!(
+        "select {COLUMNS}, account_id from vpc_objects where kind = '{kind}' and ($1 = '' or id = $1) \
+         order by created_at, id"
+    );
+    let with_account = |row: &Row| {
+        let account: String = row.get(8)?;
+        Ok((AccountId::parse(&account).map_err(Error::internal)?, read(row)?))
+    };
+    tx.query(&sql, &params![id.unwrap_or_default()])?.iter().map(with_account).collect()
+}
+
 /// The objects of a kind that belong to `parent`, newest first.
 ///
 /// # Errors
