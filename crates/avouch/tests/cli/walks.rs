@@ -84,7 +84,8 @@ curl -s -X GET "http://avouch.internal/v1/instances?version=2022-03-31&generatio
     let listed = type_in(&admin, "ibmcloud is instance-exec --stdin my-instance -- bash <inside.sh");
     let listed: Value = serde_json::from_str(&listed).unwrap_or_else(|e| panic!("{e}: {listed}"));
     assert_eq!(listed["instances"][0]["name"], "my-instance", "{listed}");
-    let keys = type_in(&admin, "ibmcloud is instance-exec my-instance -- cat /root/.ssh/authorized_keys");
+    let keys =
+        type_in(&admin, "ibmcloud is instance-exec my-instance -- sh -c 'cat ~root/.ssh/authorized_keys'");
     assert_eq!(keys, KEY);
     // What the profile may not, the instance may not.
     let denied = r#"ibmcloud is instance-exec --stdin my-instance -- bash <<'EOF'
