@@ -25,16 +25,18 @@ pub struct Call {
     pub token: Option<Arc<str>>,
     /// Content type and body.
     pub body: Option<(&'static str, Bytes)>,
+    /// What metadata services want to see.
+    pub flavor: Option<&'static str>,
 }
 
 impl Call {
     pub fn get(path: impl Into<String>) -> Self {
-        Self { method: "GET", path: path.into(), token: None, body: None }
+        Self { method: "GET", path: path.into(), token: None, body: None, flavor: None }
     }
 
     pub fn post(path: impl Into<String>, body: &Value) -> Self {
         let body = Some(("application/json", Bytes::from(body.to_string())));
-        Self { method: "POST", path: path.into(), token: None, body }
+        Self { method: "POST", path: path.into(), token: None, body, flavor: None }
     }
 
     /// A form; the values must need no escapes but those of `:` in grant types.
@@ -42,7 +44,7 @@ impl Call {
         let pairs: Vec<String> =
             fields.iter().map(|(k, v)| format!("{k}={}", v.replace(':', "%3A"))).collect();
         let body = Some(("application/x-www-form-urlencoded", Bytes::from(pairs.join("&"))));
-        Self { method: "POST", path: path.to_owned(), token: None, body }
+        Self { method: "POST", path: path.to_owned(), token: None, body, flavor: None }
     }
 
     #[must_use]
@@ -54,6 +56,7 @@ impl Call {
     fn headers(&self) -> Vec<(&'static str, String)> {
         let mut all = vec![("host", "127.0.0.1".to_owned())];
         all.extend(self.token.as_ref().map(|t| ("authorization", format!("Bearer {t}"))));
+        all.extend(self.flavor.map(|flavor| ("metadata-flavor", flavor.to_owned())));
         if let Some((kind, body)) = &self.body {
             all.push(("content-type", (*kind).to_owned()));
             all.push(("content-length", body.len().to_string()));
@@ -120,15 +123,24 @@ impl Load {
     where
         F: Fn(u64) -> Call + Send + Sync + 'static,
     {
+        self.inside_each(std::slice::from_ref(server), next).await
+    }
+
+    /// The same, the n-th request through the n-th router in turn.
+    pub async fn inside_each<F>(self, servers: &[Assembled], next: F) -> Result<Outcome>
+    where
+        F: Fn(u64) -> Call + Send + Sync + 'static,
+    {
         let (next, count) = (Arc::new(next), Arc::new(AtomicU64::new(0)));
-        self.inside_for(WARM_UP, server, &next, &count).await?;
-        self.inside_for(self.time, server, &next, &count).await
+        let servers: Arc<[Assembled]> = servers.into();
+        self.inside_for(WARM_UP, &servers, &next, &count).await?;
+        self.inside_for(self.time, &servers, &next, &count).await
     }
 
     async fn inside_for<F>(
         self,
         time: Duration,
-        server: &Assembled,
+        servers: &Arc<[Assembled]>,
         next: &Arc<F>,
         count: &Arc<AtomicU64>,
     ) -> Result<Outcome>
@@ -138,13 +150,16 @@ impl Load {
         let (start, before) = (Instant::now(), meter::cpu()?);
         let tasks: Vec<_> = (0..self.clients)
             .map(|_| {
-                let (server, next, count) = (server.clone(), next.clone(), count.clone());
+                let (servers, next, count) = (servers.clone(), next.clone(), count.clone());
                 tokio::spawn(async move {
                     let mut times = Vec::new();
                     while start.elapsed() < time {
-                        let request = next(count.fetch_add(1, Ordering::Relaxed));
+                        let n = count.fetch_add(1, Ordering::Relaxed);
+                        let request = next(n);
+                        let at = usize::try_from(n)? % servers.len();
+                        let server = servers.get(at).context("no server")?;
                         let sent = Instant::now();
-                        let (status, body) = call(&server, &request).await?;
+                        let (status, body) = call(server, &request).await?;
                         times.push(sent.elapsed());
                         self.check(status, &body)?;
                     }

@@ -2,7 +2,7 @@
 //! signs, what the disk confirms, what a server that does nothing answers. It is no test: it passes no judgement, and
 //! refuses to give the speed of wrong answers.
 //!
-//! `bench [GROUP]` runs the usual groups of cases, or one: `tokens`, `keys`, `secrets`, `writes`, `postgres` (where
+//! `bench [GROUP]` runs the usual groups of cases, or one: `tokens`, `keys`, `secrets`, `writes`, `metadata`, `postgres` (where
 //! `AVOUCH_TEST_POSTGRES` names a server), `decisions`, `process`; and by name only, since it takes minutes, `scale`.
 
 use mimalloc::MiMalloc;
@@ -15,6 +15,7 @@ static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 mod child;
 mod limits;
 mod load;
+mod machines;
 mod meter;
 mod scale;
 mod table;
@@ -35,7 +36,8 @@ use table::{Table, mebibytes, millis};
 use world::World;
 
 const TIME: Duration = Duration::from_secs(4);
-const GROUPS: [&str; 7] = ["tokens", "keys", "secrets", "writes", "postgres", "decisions", "process"];
+const GROUPS: [&str; 8] =
+    ["tokens", "keys", "secrets", "writes", "metadata", "postgres", "decisions", "process"];
 const SCALE: &str = "scale";
 /// Requests under way where the disk is waited for.
 const MANY: usize = 64;
@@ -108,7 +110,7 @@ struct Limits {
 /// The cases of a server in this process.
 async fn served(groups: &[&str], folder: &Path, limits: &Limits, table: &mut Table) -> Result<()> {
     let wanted = |group: &str| groups.contains(&group);
-    if !["tokens", "keys", "secrets", "writes"].into_iter().any(wanted) {
+    if !["tokens", "keys", "secrets", "writes", "metadata"].into_iter().any(wanted) {
         return Ok(());
     }
     let world = World::new(folder.join("rsa"), world::config("RS256")).await?;
@@ -135,6 +137,15 @@ async fn served(groups: &[&str], folder: &Path, limits: &Limits, table: &mut Tab
         let write = writes(&world).await?;
         let note = format!("{:.1} x single commits; wanted 5000/s", write.rate() / limits.single);
         table.disk("audited write (profile)", &write, ("rows, 32 a commit", limits.grouped), &note);
+    }
+    if wanted("metadata") {
+        let machines = machines::Machines::new(&world).await?;
+        let outcome = machines.tokens(Load::new(MANY, TIME)).await?;
+        let note = "wanted 12000/s of one core";
+        table.core("identity token of an instance", &outcome, ("ES256 signatures", limits.ec), note);
+        let outcome = machines.documents(Load::new(MANY, TIME)).await?;
+        let note = "wanted 18000/s of one core";
+        table.core("document of an instance", &outcome, ("ES256 signatures", limits.ec), note);
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ pub fn config(token_alg: &str) -> Config {
     let mut config =
         Config { listen: "127.0.0.1:0".into(), token_alg: token_alg.into(), ..Config::default() };
     config.limits.profiles = 0;
+    config.limits.instances = 0;
     config.limits.policies = 0;
     config.limits.policies_per_subject = 0;
     config
