@@ -2,6 +2,7 @@
 
 mod demo;
 mod dev;
+mod isolated;
 mod recover;
 mod server;
 mod story;

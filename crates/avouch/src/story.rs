@@ -10,6 +10,8 @@ use avouch_server::Bootstrap;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::isolated::{self, Helper};
+
 /// Whether the steps are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Voice {
@@ -21,12 +23,12 @@ pub enum Voice {
 
 /// What the story made.
 pub struct World {
-    profile_name: String,
-    profile_id: String,
+    pub profile_name: String,
+    pub profile_id: String,
     cluster_crn: String,
-    instance: String,
-    secret_id: String,
-    admin: String,
+    pub instance: String,
+    pub secret_id: String,
+    pub admin: String,
     issuer: String,
     key: SigningKey,
     kid: String,
@@ -35,7 +37,7 @@ pub struct World {
 const NAMESPACE: &str = "shop";
 const SERVICE_ACCOUNT: &str = "checkout";
 const OTHER_ACCOUNT: &str = "newsletter";
-const PAYLOAD: &str = "postgres://shop:correct-horse@db.internal/orders";
+pub const PAYLOAD: &str = "postgres://shop:correct-horse@db.internal/orders";
 
 impl World {
     /// Further lines for the environment of `dev`: a pod's token file and what it may read.
@@ -83,31 +85,31 @@ fn now() -> anyhow::Result<i64> {
 }
 
 /// A small HTTP client of the public API.
-struct Api {
+pub struct Api {
     http: reqwest::Client,
     base: String,
     token: Option<String>,
 }
 
-struct Answer {
-    status: u16,
-    transaction: String,
-    body: Value,
+pub struct Answer {
+    pub status: u16,
+    pub transaction: String,
+    pub body: Value,
 }
 
 impl Api {
     #[allow(clippy::disallowed_methods)] // no proxy, and the provider of our choice
-    fn new(base: &str) -> anyhow::Result<Self> {
+    pub fn new(base: &str) -> anyhow::Result<Self> {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().user_agent("avouch-demo").build()?;
         Ok(Self { http, base: base.to_owned(), token: None })
     }
 
-    fn with(&self, token: &str) -> Self {
+    pub fn with(&self, token: &str) -> Self {
         Self { http: self.http.clone(), base: self.base.clone(), token: Some(token.to_owned()) }
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -118,7 +120,7 @@ impl Api {
         answer(request).await
     }
 
-    async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+    pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
         let a = self.send(Method::POST, path, Some(&body)).await?;
         ensure!(a.status == 201 || a.status == 200, "POST {path}: {} {}", a.status, a.body);
         Ok(a.body)
@@ -138,7 +140,7 @@ async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
     Ok(Answer { status, transaction, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
 }
 
-fn text<'v>(value: &'v Value, pointer: &str) -> anyhow::Result<&'v str> {
+pub fn text<'v>(value: &'v Value, pointer: &str) -> anyhow::Result<&'v str> {
     value.pointer(pointer).and_then(Value::as_str).with_context(|| format!("the answer has no {pointer}"))
 }
 
@@ -244,7 +246,7 @@ pub async fn build(made: &Bootstrap, voice: Voice) -> anyhow::Result<World> {
 }
 
 /// The pods come: one is trusted, one is not, and one wants too much. Fails unless each fares as promised.
-pub async fn play(made: &Bootstrap, world: &World) -> anyhow::Result<()> {
+pub async fn play(made: &Bootstrap, world: &World, helper: Option<&Helper>) -> anyhow::Result<()> {
     let api = Api::new(&made.url)?;
     let admin = api.with(&world.admin);
     let grant = "urn:ibm:params:oauth:grant-type:cr-token";
@@ -307,8 +309,12 @@ pub async fn play(made: &Bootstrap, world: &World) -> anyhow::Result<()> {
     println!("   400 {} {}", text(&refused.body, "/errorCode")?, text(&refused.body, "/errorMessage")?);
     why(&admin, &refused.transaction, "trust").await?;
 
+    if let Some(helper) = helper {
+        isolated::play(made, world, helper).await?;
+    }
+
     println!("\n== Every step is in the audit trail");
-    let events = admin.send(Method::GET, "/avouch/v1/audit/events?limit=100", None).await?;
+    let events = admin.send(Method::GET, "/avouch/v1/audit/events?limit=200", None).await?;
     let rows = events.body["events"].as_array().context("no audit trail")?;
     let wanted = [
         ("iam-identity.computeresource-token.login", "success"),
@@ -316,6 +322,11 @@ pub async fn play(made: &Bootstrap, world: &World) -> anyhow::Result<()> {
         ("secrets-manager.secret.read", "success"),
         ("secrets-manager.secret-version.create", "failure"),
     ];
+    let of_instances = [
+        ("is.metadata.computeresource-token.request", "success"),
+        ("is.metadata.computeresource-token.request", "failure"),
+    ];
+    let wanted = wanted.into_iter().chain(of_instances.into_iter().filter(|_| helper.is_some()));
     for (action, outcome) in wanted {
         let row = rows
             .iter()
@@ -343,7 +354,7 @@ fn by(event: &Value) -> String {
 }
 
 /// Asks the server why a request was refused, and prints the tree.
-async fn why(admin: &Api, transaction: &str, stage: &str) -> anyhow::Result<()> {
+pub async fn why(admin: &Api, transaction: &str, stage: &str) -> anyhow::Result<()> {
     let explained = admin.post("/avouch/v1/explain", json!({"transaction_id": transaction})).await?;
     ensure!(text(&explained, "/stage")? == stage, "explained another stage: {explained}");
     println!("   why? {}", text(&explained, "/summary")?);

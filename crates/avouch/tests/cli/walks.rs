@@ -227,3 +227,18 @@ fn the_command_line_logs_in_as_the_instance_that_it_runs_in() {
     // The session before stays.
     assert!(line("is instances").contains("web"));
 }
+
+#[test]
+fn the_demo_shows_instances_where_the_host_allows_them() {
+    let required = std::env::var_os("AVOUCH_REQUIRE_NAMESPACES").is_some();
+    let home = tempfile::tempdir().unwrap();
+    let mut demo = Command::new(PROGRAM);
+    demo.arg("demo").args(required.then_some(["--require", "instances"]).into_iter().flatten());
+    demo.env("HOME", home.path()).env_remove("AVOUCH_VPC_AGENT");
+    let output = demo.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("Every step was as promised."), "{said}");
+    let shown = said.contains("the same that the pod read") && said.contains("is nobody's: 401");
+    assert!(shown || (!required && said.contains("allows no workloads")), "{said}");
+}
